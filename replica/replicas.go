@@ -1,0 +1,329 @@
+package replica
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"penstock"
+	"penstock/isr"
+	"penstock/meta"
+	"penstock/metric"
+	"penstock/producer"
+	"penstock/store"
+)
+
+// Options configures Replicas. Broker and Stores are demanded; the zero value of everything else gives the default named.
+type Options struct {
+	Broker   penstock.BrokerID               // this node
+	Stores   map[penstock.Layout]store.Store // closed by Close
+	Now      func() time.Time                // default time.Now
+	Logger   *slog.Logger                    // default: discard
+	Registry *metric.Registry                // for this room's figures; default: nobody reads them
+
+	Workers         int           // partitions opened or removed at once; default 16
+	RetentionEvery  time.Duration // between two passes that delete old segments; default 5 min
+	CheckpointEvery time.Duration // between two that make everything durable and note recovery points; default 60 s
+	ProducerExpiry  time.Duration // a producer silent for longer is forgotten; default producer.DefaultExpiry
+	MaxProducers    int           // producers remembered for each partition; default producer.DefaultMax
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Registry == nil {
+		o.Registry = metric.NewRegistry()
+	}
+	o.Workers = cmp.Or(o.Workers, 16)
+	o.RetentionEvery = cmp.Or(o.RetentionEvery, 5*time.Minute)
+	o.CheckpointEvery = cmp.Or(o.CheckpointEvery, time.Minute)
+	o.ProducerExpiry = cmp.Or(o.ProducerExpiry, producer.DefaultExpiry)
+	o.MaxProducers = cmp.Or(o.MaxProducers, producer.DefaultMax)
+	return o
+}
+
+// Replicas are the partitions that this node leads. All methods may be called concurrently.
+type Replicas struct {
+	o       Options
+	figures figures
+
+	// applying is held by who opens, closes or reconfigures partitions: one at a time. It is taken before mu.
+	applying sync.Mutex
+	closed   bool                          // guarded by applying
+	topics   map[penstock.TopicID]*applied // guarded by applying
+	ledgers  map[store.Log]*ledger         // guarded by mu; a log's while a partition on it is open
+
+	mu    sync.RWMutex
+	parts map[penstock.PartitionID]*Partition // guarded by mu
+}
+
+// applied is a topic as it was applied last, and which of its partitions are led here.
+type applied struct {
+	topic *meta.Topic
+	led   map[int32]*Partition
+}
+
+// figures are this room's metrics.
+type figures struct {
+	partitions *metric.Gauge
+	failed     *metric.Gauge
+	duplicates *metric.Counter
+	refused    *metric.Counter
+	waited     *metric.Histogram
+}
+
+func newFigures(r *metric.Registry) figures {
+	return figures{
+		partitions: r.Gauge(metric.Desc{Name: "partitions_led", Help: "Partitions that this node leads."}),
+		failed:     r.Gauge(metric.Desc{Name: "partitions_failed", Help: "Partitions led that could not be opened."}),
+		duplicates: r.Counter(metric.Desc{Name: "duplicate_appends_total", Help: "Appends answered with what the same batch was given before."}),
+		refused:    r.Counter(metric.Desc{Name: "refused_appends_total", Help: "Appends refused for their producer's epoch or sequence."}),
+		waited:     r.Histogram(metric.Desc{Name: "promise_seconds", Help: "Time from the write of an acks=all append to its acknowledgement.", Scale: 1e-9}),
+	}
+}
+
+// New makes Replicas without partitions; Apply brings them.
+func New(o Options) *Replicas {
+	o = o.withDefaults()
+	return &Replicas{
+		o:       o,
+		figures: newFigures(o.Registry),
+		topics:  map[penstock.TopicID]*applied{},
+		ledgers: map[store.Log]*ledger{},
+		parts:   map[penstock.PartitionID]*Partition{},
+	}
+}
+
+// Partition returns the partition, nil if it is not led here. It may be one that could not be opened.
+func (r *Replicas) Partition(id penstock.PartitionID) *Partition {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.parts[id]
+}
+
+// Each calls f for every partition led here, in no particular order, until it returns false. f may call anything.
+func (r *Replicas) Each(f func(*Partition) bool) {
+	for _, p := range r.list() {
+		if !f(p) {
+			return
+		}
+	}
+}
+
+func (r *Replicas) list() []*Partition {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all := make([]*Partition, 0, len(r.parts))
+	for _, p := range r.parts {
+		all = append(all, p)
+	}
+	return all
+}
+
+// Apply brings the partitions up to the new image and returns when that is done: those led here are opened, or made, many
+// at once; changed settings and epochs are taken over; those led here no longer are closed, and those of deleted topics
+// deleted. It is a function for meta.Store.Subscribe. What is on disk and in no image it leaves alone, because
+// an image may be another cluster's.
+func (r *Replicas) Apply(_, img *meta.Image) {
+	var topics []*meta.Topic
+	img.Topics(func(t *meta.Topic) bool {
+		topics = append(topics, t)
+		return true
+	})
+	r.apply(topics)
+}
+
+// apply is Apply with the topics of the image. A topic is immutable, so one whose pointer is that of the last time has not
+// changed, and an image that differs in one topic costs a look at each. The jobs are for different partitions, so their
+// order does not matter; they run under applying, so the next image waits.
+func (r *Replicas) apply(topics []*meta.Topic) {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	if r.closed {
+		return
+	}
+	var jobs []func()
+	seen := make(map[penstock.TopicID]bool, len(topics))
+	for _, t := range topics {
+		seen[t.ID] = true
+		jobs = r.applyTopic(t, jobs)
+	}
+	for id, a := range r.topics {
+		if seen[id] {
+			continue
+		}
+		delete(r.topics, id)
+		for i := range a.topic.Partitions {
+			jobs = append(jobs, func() { r.remove(a.topic, int32(i), a.led[int32(i)]) })
+		}
+	}
+	r.run(jobs)
+	r.count()
+}
+
+// applyTopic adds what is to be done for one topic. The caller holds applying.
+func (r *Replicas) applyTopic(t *meta.Topic, jobs []func()) []func() {
+	a := r.topics[t.ID]
+	if a == nil {
+		a = &applied{led: map[int32]*Partition{}}
+		r.topics[t.ID] = a
+	}
+	if a.topic == t {
+		return jobs
+	}
+	a.topic = t
+	for i := range t.Partitions {
+		i := int32(i)
+		p, mine := a.led[i], t.Partitions[i].Leader == r.o.Broker
+		switch {
+		case mine && p == nil:
+			p = r.newPartition(t, i)
+			a.led[i] = p
+			jobs = append(jobs, func() { r.open(p, t); r.publish(p) })
+		case mine:
+			jobs = append(jobs, func() { p.reconfigure(t) })
+		case p != nil:
+			delete(a.led, i)
+			jobs = append(jobs, func() { r.close(p, errNotLed) })
+		}
+	}
+	return jobs
+}
+
+// Why a partition is closed.
+var (
+	errNotLed  = fmt.Errorf("%w: led by another node", penstock.ErrClosed)
+	errDeleted = fmt.Errorf("%w: deleted", penstock.ErrClosed)
+	errStopped = fmt.Errorf("%w: the node stops", penstock.ErrClosed)
+	errReopen  = fmt.Errorf("%w: opened anew", penstock.ErrClosed)
+)
+
+// run does jobs, several at once, and returns when all are done.
+func (r *Replicas) run(jobs []func()) {
+	if len(jobs) == 1 {
+		jobs[0]()
+		return
+	}
+	todo := make(chan func(), len(jobs))
+	for _, j := range jobs {
+		todo <- j
+	}
+	close(todo)
+	var wg sync.WaitGroup
+	for range min(r.o.Workers, len(jobs)) {
+		wg.Go(func() {
+			for j := range todo {
+				j()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (r *Replicas) publish(p *Partition) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.parts[p.id] = p
+}
+
+// close takes a partition out and ends it. Its store stays as it is.
+func (r *Replicas) close(p *Partition, why error) {
+	r.mu.Lock()
+	if r.parts[p.id] == p {
+		delete(r.parts, p.id)
+	}
+	r.mu.Unlock()
+	p.close(fmt.Errorf("partition %v: %w", p.id, why))
+	if p.ledger == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p.ledger.leave(p) {
+		delete(r.ledgers, p.ledger.log)
+	}
+}
+
+// remove deletes a partition of a topic that was deleted; p is nil if it was not led here.
+func (r *Replicas) remove(t *meta.Topic, i int32, p *Partition) {
+	if p != nil {
+		r.close(p, errDeleted)
+	}
+	st := r.o.Stores[t.Layout]
+	if st == nil {
+		return
+	}
+	id := penstock.PartitionID{Topic: t.ID, Partition: i}
+	if err := st.Remove(id); err != nil {
+		r.o.Logger.Error("partition of a deleted topic is not removed", "topic", t.Name, "partition", id, "err", err)
+	}
+}
+
+// ledgerOf returns the ledger of a log, which partitions on one log share.
+func (r *Replicas) ledgerOf(log store.Log) *ledger {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.ledgers[log]
+	if l == nil {
+		l = newLedger(log, r.o.Broker, &r.figures)
+		r.ledgers[log] = l
+		log.Notify(l.onSynced)
+	}
+	return l
+}
+
+// count sets the gauges. The caller holds applying.
+func (r *Replicas) count() {
+	n, failed := int64(0), int64(0)
+	for _, p := range r.list() {
+		n++
+		if p.Err() != nil {
+			failed++
+		}
+	}
+	r.figures.partitions.Set(n)
+	r.figures.failed.Set(failed)
+}
+
+// Close ends every partition, saves what they know of their producers and closes the stores, so that the next start finds
+// everything in order. Promises that are not met yet fail with ErrClosed. Calls after the first do nothing.
+func (r *Replicas) Close() error {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	var mu sync.Mutex
+	var errs []error
+	var jobs []func()
+	for _, p := range r.list() {
+		jobs = append(jobs, func() {
+			r.close(p, errStopped)
+			if p.ledger == nil {
+				return
+			}
+			if err := p.save(true); err != nil {
+				mu.Lock()
+				errs = append(errs, err)
+				mu.Unlock()
+			}
+		})
+	}
+	r.run(jobs)
+	for layout, st := range r.o.Stores {
+		if err := st.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("store of layout %s: %w", layout, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func isrMark(m store.Mark) isr.Mark { return isr.Mark(m) }

@@ -1,0 +1,128 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"penstock"
+)
+
+// Upkeep does what must be done now and then, until ctx ends: it deletes what retention no longer keeps, makes logs durable
+// and notes where recovery may begin, saves producers' states, forgets silent producers, and tries again to open what
+// could not be opened. It is called once, in a goroutine of its own.
+func (r *Replicas) Upkeep(ctx context.Context) {
+	retention := time.NewTicker(r.o.RetentionEvery)
+	defer retention.Stop()
+	checkpoint := time.NewTicker(r.o.CheckpointEvery)
+	defer checkpoint.Stop()
+	if r.recovered() {
+		// What recovery has walked is not walked again by the next one, however soon that comes.
+		r.checkpoint(ctx)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-retention.C:
+			r.reopen()
+			r.retain(ctx)
+		case <-checkpoint.C:
+			r.checkpoint(ctx)
+		}
+	}
+}
+
+// recovered reports whether a store had to be recovered at this start.
+func (r *Replicas) recovered() bool {
+	for _, st := range r.o.Stores {
+		if !st.Clean() {
+			return true
+		}
+	}
+	return false
+}
+
+// retain passes over all partitions once.
+func (r *Replicas) retain(ctx context.Context) {
+	now := r.o.Now()
+	for _, p := range r.list() {
+		if ctx.Err() != nil {
+			return
+		}
+		if p.Err() != nil {
+			continue
+		}
+		p.expire(now, r.o.ProducerExpiry)
+		freed, err := p.retain(now)
+		if freed > 0 {
+			r.o.Logger.Info("old segments deleted", "partition", p.id, "bytes", freed)
+		}
+		r.complain("retention failed", p, err)
+	}
+}
+
+// checkpoint saves states that have fallen behind and lets the stores note recovery points.
+func (r *Replicas) checkpoint(ctx context.Context) {
+	for _, p := range r.list() {
+		if ctx.Err() != nil {
+			return
+		}
+		if p.Err() == nil {
+			r.complain("producer state is not saved", p, p.save(false))
+		}
+	}
+	for layout, st := range r.o.Stores {
+		if err := st.Checkpoint(); err != nil {
+			r.o.Logger.Warn("checkpoint failed", "layout", layout.String(), "err", err)
+		}
+	}
+}
+
+// complain logs what went wrong, but not that a partition was closed meanwhile.
+func (r *Replicas) complain(what string, p *Partition, err error) {
+	if err != nil && !errors.Is(err, penstock.ErrClosed) {
+		r.o.Logger.Warn(what, "partition", p.id, "err", err)
+	}
+}
+
+// reopen tries again what could not be opened, as when a disk was full. The partition that failed becomes a closed one,
+// so that whoever keeps it looks for the new one.
+func (r *Replicas) reopen() {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	if r.closed {
+		return
+	}
+	var jobs []func()
+	for _, a := range r.topics {
+		for i, p := range a.led {
+			if p.Err() == nil {
+				continue
+			}
+			again := r.newPartition(a.topic, i)
+			jobs = append(jobs, func() { r.tryAgain(a, again, p) })
+		}
+	}
+	r.run(jobs)
+	r.count()
+}
+
+// tryAgain replaces the partition p, which failed, if it can be opened now.
+func (r *Replicas) tryAgain(a *applied, again, p *Partition) {
+	topic := a.topic
+	if err := r.tryOpen(again, topic); err != nil {
+		return
+	}
+	r.o.Logger.Info("partition is open at last", "topic", topic.Name, "partition", p.id)
+	r.publish(again)
+	r.lead(a, again)
+	p.close(errReopen)
+}
+
+// lead notes the partition of an applied topic.
+func (r *Replicas) lead(a *applied, p *Partition) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a.led[p.id.Partition] = p
+}
