@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"penstock"
+	"penstock/cli"
 	"penstock/node"
 )
 
@@ -36,7 +37,7 @@ left out unless --internal is given. If it is interrupted, run it again.`,
 		o.Source, o.Broker = args[0], penstock.BrokerID(broker)
 		o.Log = newLogger(os.Stderr, "auto", slog.LevelWarn)
 		if broker < 0 {
-			return usageError{fmt.Errorf("--broker-id %d: want 0 or more", broker)}
+			return cli.Usage("--broker-id %d: want 0 or more", broker)
 		}
 		tty := isatty.IsTerminal(os.Stderr.Fd())
 		o.Progress = func(p node.AdoptProgress) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"penstock/cli"
 	"penstock/meta"
 	"penstock/node"
 )
@@ -53,10 +54,10 @@ func (s *settings) load(c *cobra.Command) (*node.Loaded, error) {
 	for _, kv := range s.set {
 		key, value, ok := strings.Cut(kv, "=")
 		if !ok {
-			return nil, usageError{fmt.Errorf("--set %s: want key=value", kv)}
+			return nil, cli.Usage("--set %s: want key=value", kv)
 		}
 		if _, twice := flags[key]; twice {
-			return nil, usageError{fmt.Errorf("--set %s: %s is given twice", kv, key)}
+			return nil, cli.Usage("--set %s: %s is given twice", kv, key)
 		}
 		flags[key] = value
 	}
@@ -109,7 +110,7 @@ before those ahead of it. Nothing is started.`,
 			return printJSON(c, configRows(l.Values, docs))
 		}
 		if format != "table" {
-			return usageError{fmt.Errorf("-o %s: want table or json", format)}
+			return cli.Usage("-o %s: want table or json", format)
 		}
 		w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "KEY\tVALUE\tSOURCE\tMEANING")
@@ -164,7 +165,7 @@ func newConfigTopics() *cobra.Command {
 			return printJSON(c, rows)
 		}
 		if format != "table" {
-			return usageError{fmt.Errorf("-o %s: want table or json", format)}
+			return cli.Usage("-o %s: want table or json", format)
 		}
 		w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "NAME\tDEFAULT\tBROKER-WIDE DEFAULT\tMEANING")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"penstock/cli"
 	"penstock/metric"
 	"penstock/node"
 )
@@ -45,7 +46,7 @@ topic, by the way it took (sendfile, or copied through the process) and the reas
 	c.Flags().StringVarP(&format, "output", "o", "table", "table or json")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if format != "table" && format != "json" {
-			return usageError{fmt.Errorf("-o %s: want table or json", format)}
+			return cli.Usage("-o %s: want table or json", format)
 		}
 		copies, err := askCopies(c.Context(), addr)
 		if err != nil {
@@ -64,7 +65,7 @@ func askCopies(ctx context.Context, addr string) (*node.Copies, error) {
 	defer cancel()
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/api/copies", nil)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--http %s: want host:port", addr)}
+		return nil, cli.Usage("--http %s: want host:port", addr)
 	}
 	r, err := http.DefaultClient.Do(q)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Command penstock is the broker and its command line.
 //
-// Exit codes: 0 done, 1 failed, 2 wrong use or configuration.
+// Its exit codes are those of package cli.
 package main
 
 import (
@@ -13,17 +13,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"penstock/cli"
 	"penstock/node"
 )
 
 // version is set by the linker.
 var version = "unknown"
-
-// Exit codes.
-const (
-	exitFailed = 1
-	exitUsage  = 2
-)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -38,19 +33,12 @@ func main() {
 	os.Exit(exitCode(err))
 }
 
-// usageError is a wrong use of the command line.
-type usageError struct{ error }
-
-// Unwrap returns the fault.
-func (u usageError) Unwrap() error { return u.error }
-
 func exitCode(err error) int {
-	var use usageError
 	var config *node.ConfigError
-	if errors.As(err, &use) || errors.As(err, &config) {
-		return exitUsage
+	if errors.As(err, &config) {
+		return cli.ExitUsage
 	}
-	return exitFailed
+	return cli.ExitCode(err)
 }
 
 func newRoot() *cobra.Command {
@@ -60,7 +48,7 @@ func newRoot() *cobra.Command {
 		Long: `Penstock is a message broker in one program. Kafka clients connect to it unchanged; what producers
 sent is what lies on disk, and what lies on disk is what consumers get, sent by the kernel.
 
-Exit codes: 0 done, 1 failed, 2 wrong use or configuration.`,
+` + cli.ExitCodes,
 		Example: `  penstock serve --data ./data
   penstock copies
   penstock config print`,
@@ -71,14 +59,23 @@ Exit codes: 0 done, 1 failed, 2 wrong use or configuration.`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w. %s --help shows what there is", err, c.CommandPath())}
+		return cli.Usage("%v. %s --help shows what there is", err, c.CommandPath())
 	})
 	root.AddCommand(newServe(), newCopies(), newConfig(), newAdopt(), newVersion())
+	mountCluster(root)
 	for _, c := range root.Commands() {
 		usageArgs(c)
 	}
 	usageArgs(root)
 	return root
+}
+
+// mountCluster adds the commands that work against any cluster.
+func mountCluster(root *cobra.Command) {
+	e := &cli.Env{}
+	for _, family := range []func(*cli.Env) []*cobra.Command{} {
+		e.Mount(root, family(e)...)
+	}
 }
 
 // usageArgs makes wrong arguments a wrong use.
@@ -89,7 +86,7 @@ func usageArgs(c *cobra.Command) {
 	}
 	c.Args = func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
-			return usageError{fmt.Errorf("%w. %s --help shows how", err, c.CommandPath())}
+			return cli.Usage("%v. %s --help shows how", err, c.CommandPath())
 		}
 		return nil
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"penstock/cli"
 	"penstock/metric"
 	"penstock/node"
 )
@@ -108,18 +109,18 @@ func TestExitCodes(t *testing.T) {
 		says string
 	}{
 		{[]string{"version"}, 0, "penstock unknown"},
-		{[]string{"serv"}, exitUsage, "unknown command"},
-		{[]string{"serve", "--kafka-lisen", "x"}, exitUsage, "--help"},
-		{[]string{"serve", "extra"}, exitUsage, "extra"},
-		{[]string{"serve", "--kafka-listen", "nowhere"}, exitUsage, "want host:port"},
-		{[]string{"serve", "--kafka-listen", "0.0.0.0:0"}, exitUsage, "--insecure"},
-		{[]string{"serve", "--set", "x"}, exitUsage, "want key=value"},
-		{[]string{"config", "print", "--set", "log.segment.byte=1"}, exitUsage, "did you mean log.segment.bytes?"},
-		{[]string{"config", "nothing"}, exitUsage, "nothing"},
-		{[]string{"copies", "--http", "127.0.0.1:1"}, exitFailed, "Is it running?"},
-		{[]string{"copies", "-o", "xml"}, exitUsage, "want table or json"},
-		{[]string{"adopt"}, exitUsage, "--help"},
-		{[]string{"adopt", "/nonexistent"}, exitFailed, "log.dirs"},
+		{[]string{"serv"}, cli.ExitUsage, "unknown command"},
+		{[]string{"serve", "--kafka-lisen", "x"}, cli.ExitUsage, "--help"},
+		{[]string{"serve", "extra"}, cli.ExitUsage, "extra"},
+		{[]string{"serve", "--kafka-listen", "nowhere"}, cli.ExitUsage, "want host:port"},
+		{[]string{"serve", "--kafka-listen", "0.0.0.0:0"}, cli.ExitUsage, "--insecure"},
+		{[]string{"serve", "--set", "x"}, cli.ExitUsage, "want key=value"},
+		{[]string{"config", "print", "--set", "log.segment.byte=1"}, cli.ExitUsage, "did you mean log.segment.bytes?"},
+		{[]string{"config", "nothing"}, cli.ExitUsage, "nothing"},
+		{[]string{"copies", "--http", "127.0.0.1:1"}, cli.ExitUnreachable, "Is it running?"},
+		{[]string{"copies", "-o", "xml"}, cli.ExitUsage, "want table or json"},
+		{[]string{"adopt"}, cli.ExitUsage, "--help"},
+		{[]string{"adopt", "/nonexistent"}, cli.ExitFailed, "log.dirs"},
 	} {
 		cmd := program(c.args...)
 		cmd.Dir = t.TempDir()
