@@ -28,9 +28,17 @@ type Settings struct {
 	TimestampAfter  time.Duration // accepted lead of a record; negative: no bound, never 0
 	MinInSync       int
 	Durability      penstock.Durability
-	CleanupPolicy   string
+	FlushRecords    int64         // records after which a partition is synced; math.MaxInt64: never
+	FlushAge        time.Duration // age at which a record is synced; math.MaxInt64: never
+	CleanupPolicy   string        // CleanupDelete or CleanupNone
 	CompressionType string
 }
+
+// The cleanup policies.
+const (
+	CleanupDelete = "delete"
+	CleanupNone   = "none" // of an empty list: everything is kept
+)
 
 // Kind is the type of a configuration's value, with Kafka's numbers (DescribeConfigs).
 type Kind int8
@@ -45,14 +53,27 @@ const (
 	KindList   Kind = 7
 )
 
-// Key describes one topic configuration: what DescribeConfigs, the documentation's table and validation read.
+// Status says what becomes of a configuration that is set.
+type Status string
+
+// The statuses.
+const (
+	StatusHonoured Status = "honoured" // every value has its effect
+	StatusAccepted Status = "accepted" // values are checked, kept and shown; why nothing has to be done says Key.Why
+	StatusRefused  Status = "refused"  // only some values are served; what to do instead of the others says Key.Why
+)
+
+// Key describes one configuration: what DescribeConfigs, the documentation's table and validation read.
 type Key struct {
 	Name     string
 	Kind     Kind
 	Default  string
-	Doc      string
+	Doc      string // what it means
+	Valid    string // the values taken, in words
 	Broker   string // the broker-wide configuration that gives the default ("log.segment.bytes"); empty if none
-	Honoured bool   // false: accepted because tools set it, without effect, as Doc explains
+	Status   Status
+	Why      string // of what is not honoured
+	Honoured bool   // what is set has its effect or is refused: the status is not accepted
 }
 
 // Catalog lists every topic configuration known, sorted by name. The slice is the caller's.

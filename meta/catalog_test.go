@@ -2,7 +2,8 @@ package meta
 
 import (
 	"errors"
-	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -28,8 +29,8 @@ func TestCatalog(t *testing.T) {
 		if k.Doc == "" || k.Kind == 0 {
 			t.Errorf("%s: no documentation or kind", k.Name)
 		}
-		if !k.Honoured && !strings.HasPrefix(k.Doc, "Accepted without effect") {
-			t.Errorf("%s has no effect and does not say so: %q", k.Name, k.Doc)
+		if (k.Status == StatusHonoured) != (k.Why == "") || k.Honoured != (k.Status != StatusAccepted) || k.Valid == "" {
+			t.Errorf("%s is %s, because %q, takes %q", k.Name, k.Status, k.Why, k.Valid)
 		}
 		if _, err := Parse(map[string]string{k.Name: k.Default}, nil); err != nil {
 			t.Errorf("default: %v", err)
@@ -60,7 +61,7 @@ func TestDefaults(t *testing.T) {
 		SegmentBytes: 1 << 30, SegmentAge: 168 * time.Hour, IndexBytes: 10 << 20, IndexInterval: 4096,
 		RetentionAge: 168 * time.Hour, RetentionBytes: -1, FileDeleteDelay: time.Minute, MaxMessageBytes: 1048588, Preallocate: true,
 		TimestampBefore: -1, TimestampAfter: time.Hour, MinInSync: 1, Durability: penstock.DurabilityFsync,
-		CleanupPolicy: "delete", CompressionType: "producer",
+		FlushRecords: math.MaxInt64, FlushAge: math.MaxInt64, CleanupPolicy: "delete", CompressionType: "producer",
 	}
 	if err != nil || got != want {
 		t.Fatalf("%+v, %v\nwant %+v", got, err, want)
@@ -75,17 +76,20 @@ func TestLayers(t *testing.T) {
 		"min.insync.replicas": "2", "penstock.durability": "relaxed", "max.message.bytes": "99", "cleanup.policy": " delete",
 	}, map[string]string{
 		"segment.bytes": "65536", "segment.index.bytes": "4096", "index.interval.bytes": "17", "file.delete.delay.ms": "3",
-		"max.message.bytes": "98", "flush.ms": "1", "min.cleanable.dirty.ratio": "0.1",
+		"max.message.bytes": "98", "flush.ms": "1", "flush.messages": "12", "min.cleanable.dirty.ratio": "0.1",
 	})
 	want := Settings{
 		SegmentBytes: 65536, SegmentAge: 5 * time.Second, SegmentJitter: 40 * time.Millisecond, IndexBytes: 4096,
 		IndexInterval: 17, RetentionAge: -time.Millisecond, RetentionBytes: 7, FileDeleteDelay: 3 * time.Millisecond,
 		MaxMessageBytes: 99, AppendTime: true, TimestampBefore: 11 * time.Millisecond,
 		TimestampAfter: time.Millisecond, MinInSync: 2, Durability: penstock.DurabilityRelaxed, CleanupPolicy: "delete",
-		CompressionType: "producer",
+		CompressionType: "producer", FlushRecords: 12, FlushAge: time.Millisecond,
 	}
 	if err != nil || got != want {
 		t.Fatalf("%+v, %v\nwant %+v", got, err, want)
+	}
+	if none, err := Parse(map[string]string{"cleanup.policy": " "}, nil); err != nil || none.CleanupPolicy != CleanupNone {
+		t.Errorf("an empty cleanup.policy: %+v, %v", none, err)
 	}
 }
 
@@ -104,7 +108,7 @@ func TestRefusals(t *testing.T) {
 		{"min.insync.replicas", "0", "want at least 1"},
 		{"cleanup.policy", "compact", "compaction does not exist yet"},
 		{"cleanup.policy", "delete,compact", "compaction does not exist yet"},
-		{"cleanup.policy", "", "want delete"},
+		{"cleanup.policy", "delete,", "want delete"},
 		{"compression.type", "zstd", "set compression.type in the producers"},
 		{"compression.gzip.level", "0", "want -1 or"},
 		{"penstock.durability", "maybe", "want fsync or relaxed"},
@@ -202,7 +206,8 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if s.SegmentBytes < minSegment || s.SegmentAge <= 0 || s.SegmentJitter < 0 || s.SegmentJitter > s.SegmentAge ||
-			s.MaxMessageBytes < 0 || s.MinInSync < 1 || s.TimestampAfter == 0 || s.TimestampBefore == 0 || s.CleanupPolicy != "delete" {
+			s.MaxMessageBytes < 0 || s.MinInSync < 1 || s.TimestampAfter == 0 || s.TimestampBefore == 0 ||
+			s.CleanupPolicy != CleanupDelete && s.CleanupPolicy != CleanupNone || s.FlushRecords < 1 || s.FlushAge < 0 {
 			t.Fatalf("%s=%s gives %+v", name, value, s)
 		}
 	})
@@ -210,13 +215,11 @@ func FuzzParse(f *testing.F) {
 
 // TestHonoured counts what has an effect, so that nothing loses it unseen.
 func TestHonoured(t *testing.T) {
-	honoured := 0
+	counts := map[Status]int{}
 	for _, k := range Catalog() {
-		if k.Honoured {
-			honoured++
-		}
+		counts[k.Status]++
 	}
-	if got := fmt.Sprintf("%d of %d", honoured, len(Catalog())); got != "19 of 35" {
-		t.Errorf("%s configurations are honoured; if that is meant, say so here", got)
+	if want := map[Status]int{StatusHonoured: 17, StatusAccepted: 14, StatusRefused: 4}; !maps.Equal(counts, want) {
+		t.Errorf("%v configurations, want %v; if that is meant, say so here", counts, want)
 	}
 }
