@@ -29,7 +29,7 @@ type Settings struct {
 	MinInSync       int
 	Durability      penstock.Durability
 	FlushRecords    int64         // records after which a partition is synced; math.MaxInt64: never
-	FlushAge        time.Duration // age at which a record is synced; math.MaxInt64: never
+	FlushAge        time.Duration // age at which a record is synced, never 0; math.MaxInt64: never
 	CleanupPolicy   string        // CleanupDelete or CleanupNone
 	CompressionType string
 }

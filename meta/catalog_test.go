@@ -207,7 +207,7 @@ func FuzzParse(f *testing.F) {
 		}
 		if s.SegmentBytes < minSegment || s.SegmentAge <= 0 || s.SegmentJitter < 0 || s.SegmentJitter > s.SegmentAge ||
 			s.MaxMessageBytes < 0 || s.MinInSync < 1 || s.TimestampAfter == 0 || s.TimestampBefore == 0 ||
-			s.CleanupPolicy != CleanupDelete && s.CleanupPolicy != CleanupNone || s.FlushRecords < 1 || s.FlushAge < 0 {
+			s.CleanupPolicy != CleanupDelete && s.CleanupPolicy != CleanupNone || s.FlushRecords < 1 || s.FlushAge < 1 {
 			t.Fatalf("%s=%s gives %+v", name, value, s)
 		}
 	})

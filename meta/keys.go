@@ -121,7 +121,7 @@ func timeKeys() []spec {
 			"How far a record's time may lie after the broker's.", millis(0, func(s *Settings, d time.Duration) { s.TimestampAfter = bound(d) })),
 		honour("flush.ms", KindLong, "9223372036854775807", "log.flush.interval.ms",
 			"Time after which a record is synced to the disk, whoever waits for it. With penstock.durability=fsync acks=all waits for the disk anyhow.",
-			millis(0, func(s *Settings, d time.Duration) { s.FlushAge = d })),
+			millis(0, func(s *Settings, d time.Duration) { s.FlushAge = max(d, 1) })),
 	}
 }
 

@@ -45,11 +45,13 @@ func configOf(s *meta.Settings) store.Config {
 
 // termsOf are what an append to the partition looks at.
 func termsOf(s *meta.Settings, m *meta.Partition) *terms {
-	return &terms{
+	t := &terms{
 		minInSync:  min(s.MinInSync, max(1, len(m.Replicas))),
 		durability: s.Durability,
 		appendTime: s.AppendTime,
 	}
+	t.flushRecords, t.flushAge = flushBounds(s.FlushRecords, s.FlushAge)
+	return t
 }
 
 // newPartition makes the partition i of a topic, not yet opened.

@@ -54,6 +54,7 @@ type Partition struct {
 	saved       penstock.Offset // the end that the last saved state is true at
 	unsaved     int             // batches appended since
 	idempotents bool            // some of these have a producer
+	flush       flusher
 }
 
 // terms are the parts of a topic's settings that an append looks at. They are immutable.
@@ -61,6 +62,9 @@ type terms struct {
 	minInSync  int // no more than the partition has replicas, as in Kafka
 	durability penstock.Durability
 	appendTime bool
+
+	flushRecords int64 // see flusher
+	flushAge     time.Duration
 }
 
 // AppendRequest is one partition's part of a produce request.
@@ -168,6 +172,7 @@ func (p *Partition) append(r *AppendRequest, notify func(AppendResult)) (AppendR
 		out.commit = pr.durable
 		p.gate(pr, app)
 	}
+	out.commit = p.owes(r.Batches, t, out.commit)
 	p.end = app.Next
 	p.total += app.Bytes
 	p.showAll(&out.fired)
@@ -348,6 +353,7 @@ func (p *Partition) close(err error) {
 	told := l.queue.abandon(l.takeScratch(), p, err)
 	var fired firedList
 	p.waiters.fireAll(&fired)
+	p.flush.rest()
 	l.mu.Unlock()
 	l.write.Unlock()
 	l.tell(told)
