@@ -92,16 +92,12 @@ type Disk struct {
 	table     table
 	stats     counters
 
-	temps  [64]sync.Mutex // by hash of the name: one WriteFile at a time uses a name's temporary file
-	dirsMu sync.Mutex     // guards dirs
-	dirs   map[string]dirState
-}
+	temps [64]sync.Mutex // by hash of the name: one WriteFile at a time uses a name's temporary file
 
-// dirState is what this process has made sure of about a directory. After a kill the names that the process before it
-// made may still be in the page cache only, so nothing is taken for durable because it is there.
-type dirState struct {
-	linked bool // its own name, and those of its parents, are durable
-	swept  bool // the names in it that were there before this process are durable
+	dirsMu    sync.Mutex // guards what follows
+	dirs      map[string]dirState
+	nameSeq   uint64 // number of the last name that was added without a sync
+	allSynced uint64 // names up to this number are durable, wherever they are
 }
 
 // Open takes the directory root of the machine's file system, makes it if missing, and locks it against a second
@@ -213,6 +209,27 @@ func (d *Disk) Create(name string) (*Handle, error) {
 		h.Release()
 		return nil, err
 	}
+	return h, nil
+}
+
+// CreateLater is Create without waiting for the disk, for a file that is made in passing and that nobody has been promised
+// yet. Its name, those that were put into its directory before, and those of the directories that lead to it are durable once a
+// Sync of the handle or a round of group commit with it has succeeded, together with what was written. Until then a power
+// cut may leave any of these names without the others. A directory with such a file in it is not to be renamed before.
+func (d *Disk) CreateLater(name string) (*Handle, error) {
+	dir, err := d.splitForWriting(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.place(dir); err != nil {
+		return nil, err
+	}
+	h, err := d.table.open(name, ModeCreate)
+	if err != nil {
+		return nil, d.outcome("create", name, err)
+	}
+	d.addName(dir)
+	h.later.Store(true)
 	return h, nil
 }
 

@@ -3,6 +3,7 @@ package disk
 import (
 	"fmt"
 	"io/fs"
+	"path"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,7 @@ type Handle struct {
 	used    atomic.Bool   // since the idle list looked last
 	kept    atomic.Bool   // never close early
 	sealed  atomic.Bool   // for reading only from now on
+	later   atomic.Bool   // its name is not known to be durable
 	written atomic.Uint64 // writing calls that have returned; counted while they still hold their pin
 	synced  atomic.Uint64 // of these, durable
 
@@ -188,7 +190,8 @@ func (h *Handle) change(op string, call func(File) error) error {
 	return h.d.outcome(op, h.name, err)
 }
 
-// Sync makes the file durable now, outside of group commit. A failure takes the directory offline.
+// Sync makes the file durable now, outside of group commit, and its name if CreateLater made it. A failure takes the
+// directory offline.
 func (h *Handle) Sync() error {
 	if err := h.d.writable(); err != nil {
 		return err
@@ -205,6 +208,12 @@ func (h *Handle) Sync() error {
 	h.d.stats.syncs.Add(1)
 	if err != nil {
 		return h.d.fail("sync "+h.name, err)
+	}
+	if h.later.Load() {
+		if err := h.d.settleLater(path.Dir(h.name)); err != nil {
+			return err
+		}
+		h.later.Store(false)
 	}
 	h.syncedTo(mark)
 	return nil

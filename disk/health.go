@@ -74,6 +74,7 @@ func (d *Disk) took(op, name string, start time.Time) {
 
 // syncAll makes everything on the file system durable. done is false where that is not supported, and nothing happened.
 func (d *Disk) syncAll() (done bool, err error) {
+	covered := d.lastName()
 	start := time.Now()
 	err = d.fsys.SyncAll()
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -85,5 +86,6 @@ func (d *Disk) syncAll() (done bool, err error) {
 	if err != nil {
 		return true, d.fail("sync of all files", err)
 	}
+	d.allNames(covered)
 	return true, nil
 }
