@@ -12,6 +12,7 @@ type Description struct {
 	Phase        Phase
 	ProtocolType string
 	Protocol     string // while it is stable
+	Size         int    // number of members
 	Members      []MemberState
 }
 
@@ -37,7 +38,7 @@ func (c *Coordinator) Describe(name string) (Description, error) {
 }
 
 func (g *group) describe() Description {
-	d := Description{Name: g.name, Phase: g.machine.phase, ProtocolType: g.machine.protocolType}
+	d := Description{Name: g.name, Phase: g.machine.phase, ProtocolType: g.machine.protocolType, Size: len(g.machine.members)}
 	if d.Phase == Stable {
 		d.Protocol = g.machine.protocol
 	}

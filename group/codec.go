@@ -37,7 +37,7 @@ const (
 type Committed struct {
 	Offset   penstock.Offset
 	Epoch    penstock.Epoch     // of the last record read, NoEpoch if the client does not say
-	Metadata string             // the client's own, at most MaxOffsetMetadata bytes
+	Metadata string             // the client's own, at most Options.MaxMetadata bytes
 	At       penstock.Timestamp // when it was committed
 	Expires  penstock.Timestamp // when it is forgotten, NoTimestamp for what the broker's retention says
 }

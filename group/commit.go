@@ -68,8 +68,8 @@ func (g *group) commit(r *Commit, answer func(error)) error {
 	changes := make([]change, 0, len(r.Offsets))
 	for i := range r.Offsets {
 		o := &r.Offsets[i]
-		if len(o.Metadata) > MaxOffsetMetadata {
-			o.Err = fmt.Errorf("%w: %d bytes, at most %d", ErrMetadataTooLarge, len(o.Metadata), MaxOffsetMetadata)
+		if most := g.shard.c.o.MaxMetadata; len(o.Metadata) > most {
+			o.Err = fmt.Errorf("%w: %d bytes, at most %d", ErrMetadataTooLarge, len(o.Metadata), most)
 		}
 		if o.Err != nil {
 			continue

@@ -245,7 +245,7 @@ func TestEmptyGroupsAreDropped(t *testing.T) {
 		j.SessionTimeout = 0
 		<-r.join(name, j)
 		wait := make(chan error, 1)
-		r.Commit(name, &Commit{Generation: -1, Offsets: []CommitOffset{{Topic: "t", Metadata: string(make([]byte, MaxOffsetMetadata+1))}}}, func(err error) { wait <- err })
+		r.Commit(name, &Commit{Generation: -1, Offsets: []CommitOffset{{Topic: "t", Metadata: string(make([]byte, DefaultMetadata+1))}}}, func(err error) { wait <- err })
 		r.must(<-wait)
 	}
 	r.each(func(s *shard) { r.until("they are dropped", func() bool { return s.len() == 0 }) })

@@ -24,10 +24,10 @@ func (p Phase) String() string {
 
 // Limits bound what members may ask for. The zero value of each gives its default.
 type Limits struct {
-	MinSession   time.Duration // default 6 s
-	MaxSession   time.Duration // default 30 min
-	InitialDelay time.Duration // how long an empty group waits for more members; default 3 s, negative none
-	MaxMembers   int           // default unlimited
+	MinSession   time.Duration // default 6 s; Kafka: group.min.session.timeout.ms
+	MaxSession   time.Duration // default 30 min; Kafka: group.max.session.timeout.ms
+	InitialDelay time.Duration // how long an empty group waits for more members; default 3 s, negative none; Kafka: group.initial.rebalance.delay.ms
+	MaxMembers   int           // of one group; default unlimited; Kafka: group.max.size
 }
 
 func (l Limits) withDefaults() Limits {

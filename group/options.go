@@ -45,12 +45,23 @@ type Options struct {
 	Logger     *slog.Logger     // default: discard
 	Metrics    *metric.Registry // default: nobody reads them
 
-	Limits            Limits
-	MaxGroups         int           // groups kept in memory; default 1,000,000
-	JournalPartitions int           // of the journal's topic when it is made; default 4
-	ShortenAbove      int64         // bytes of a journal's log below which it is not shortened; default 8 MiB
-	Retention         time.Duration // offsets are kept for so long after their group became empty; default 7 days
-	ExpireEvery       time.Duration // between two looks for expired offsets; default 10 min
+	Limits Limits
+	// MaxGroups bounds the groups kept in memory; default 1,000,000. Kafka has no such bound.
+	MaxGroups int
+	// MaxMetadata is how many bytes a client may store with an offset; default 4096, at most 32767, which is what a record
+	// of the journal holds. Kafka: offset.metadata.max.bytes.
+	MaxMetadata int
+	// JournalPartitions is the number of partitions of the journal's topic when it is made; default 4. It cannot be changed
+	// later: a group's name says its partition. Kafka: offsets.topic.num.partitions.
+	JournalPartitions int
+	// ShortenAbove is the size of a journal's log in bytes below which it is not shortened; default 8 MiB. Kafka has
+	// compaction for it.
+	ShortenAbove int64
+	// Retention is how long offsets are kept after their group became empty; default 7 days. Kafka: offsets.retention.minutes.
+	Retention time.Duration
+	// ExpireEvery is the time between two looks for expired offsets; default 10 min. Kafka:
+	// offsets.retention.check.interval.ms.
+	ExpireEvery time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -65,6 +76,7 @@ func (o Options) withDefaults() Options {
 	}
 	o.Limits = o.Limits.withDefaults()
 	o.MaxGroups = cmp.Or(o.MaxGroups, 1_000_000)
+	o.MaxMetadata = min(cmp.Or(o.MaxMetadata, DefaultMetadata), maxText)
 	o.JournalPartitions = cmp.Or(o.JournalPartitions, 4)
 	o.ShortenAbove = cmp.Or(o.ShortenAbove, 8<<20)
 	o.Retention = cmp.Or(o.Retention, 7*24*time.Hour)
@@ -78,8 +90,8 @@ const JournalTopic = "__consumer_offsets"
 // Internal reports whether a topic is the broker's own: clients may read it and not write to it.
 func Internal(topic string) bool { return topic == JournalTopic }
 
-// MaxOffsetMetadata is how many bytes may be stored with an offset, as Kafka's offset.metadata.max.bytes.
-const MaxOffsetMetadata = 4096
+// DefaultMetadata is the default of Options.MaxMetadata.
+const DefaultMetadata = 4096
 
 const (
 	// batchBytes is the size above which a batch of the journal is closed and another begun.
