@@ -54,6 +54,40 @@ func TestCatalog(t *testing.T) {
 	}
 }
 
+// TestBrokerCatalog: the catalogue of brokers is sorted, unique, documented, and every default valid by its own rule; it has every
+// default of topics; and names that are not in it are refused with what was probably meant.
+func TestBrokerCatalog(t *testing.T) {
+	seen, last := map[string]BrokerKey{}, ""
+	for _, k := range BrokerCatalog() {
+		if k.Name <= last || k.Doc == "" || k.Valid == "" || k.Kind == 0 || k.Broker != "" {
+			t.Errorf("%+v after %s", k, last)
+		}
+		last = k.Name
+		seen[k.Name] = k
+		if err := CheckBrokerConfigs(map[string]string{k.Name: k.Default}); err != nil {
+			t.Errorf("default: %v", err)
+		}
+		if err := CheckBrokerConfigs(map[string]string{k.Name: "\x00?"}); !errors.Is(err, penstock.ErrInvalidConfig) {
+			t.Errorf("%s: nonsense: %v", k.Name, err)
+		}
+		if got, ok := LookupBroker(k.Name); !ok || got != k {
+			t.Errorf("%s is not found", k.Name)
+		}
+	}
+	for _, k := range Catalog() {
+		if k.Broker != "" && seen[k.Broker].Topic != k.Name {
+			t.Errorf("%s is not the default of %s", k.Broker, k.Name)
+		}
+	}
+	for name, want := range map[string]string{
+		"log.retension.ms": "did you mean log.retention.ms?", "retention.ms": "is called log.retention.ms", "zzz": "zzz: no configuration of brokers",
+	} {
+		if err := CheckBrokerConfigs(map[string]string{name: "1"}); !errors.Is(err, penstock.ErrInvalidConfig) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+	}
+}
+
 // TestDefaults compares with the defaults of Kafka 4, from which only preallocate differs.
 func TestDefaults(t *testing.T) {
 	got, err := Parse(nil, nil)

@@ -89,7 +89,7 @@ func (s *Store) newTopic(n NewTopic) (*Topic, error) {
 	if n.Layout != penstock.LayoutSegment {
 		return nil, fmt.Errorf("topic %q: %w: the %v layout does not exist yet; want segment", n.Name, penstock.ErrInvalidConfig, n.Layout)
 	}
-	settings, err := Parse(n.Configs, s.defaults)
+	settings, err := s.Image().CheckConfigs(n.Configs)
 	if err != nil {
 		return nil, fmt.Errorf("topic %q: %w", n.Name, err)
 	}
@@ -228,7 +228,7 @@ func (s *Store) SetConfigs(ctx context.Context, id penstock.TopicID, f func(map[
 		if err != nil {
 			return err
 		}
-		if _, err := Parse(configs, s.defaults); err != nil {
+		if _, err := s.Image().CheckConfigs(configs); err != nil {
 			return fmt.Errorf("topic %q: %w", t.Name, err)
 		}
 		next := *t

@@ -32,23 +32,23 @@ type gone struct {
 // changed, and a topic's partitions when the first of them is. What did not change is shared, so that whoever
 // compares pointers sees at once what did.
 type builder struct {
-	last     *Image
-	next     *Image
-	defaults map[string]string
-	log      *slog.Logger
+	last   *Image
+	next   *Image
+	static map[string]string // broker-wide defaults of topics from the broker's file, by catalogue key
+	log    *slog.Logger
 
-	ownTopics, ownBrokers, ownGone bool                          // the maps of next are its own
-	touched                        map[penstock.TopicID]struct{} // topics of next that are its own
+	ownTopics, ownBrokers, ownGone, ownConfigs bool                          // the maps of next are its own
+	touched                                    map[penstock.TopicID]struct{} // topics of next that are its own
 }
 
-func newBuilder(last *Image, defaults map[string]string, log *slog.Logger) *builder {
+func newBuilder(last *Image, static map[string]string, log *slog.Logger) *builder {
 	next := *last
-	return &builder{last: last, next: &next, defaults: defaults, log: log, touched: map[penstock.TopicID]struct{}{}}
+	return &builder{last: last, next: &next, static: static, log: log, touched: map[penstock.TopicID]struct{}{}}
 }
 
 // changed reports whether anything but the revision did.
 func (b *builder) changed() bool {
-	return b.ownTopics || b.ownBrokers || b.ownGone || b.next.ClusterID != b.last.ClusterID
+	return b.ownTopics || b.ownBrokers || b.ownGone || b.ownConfigs || b.next.ClusterID != b.last.ClusterID
 }
 
 // apply takes in what one transaction changed. A value that cannot be read leaves what was there: to go on with the old state
@@ -76,6 +76,8 @@ func (b *builder) change(c Change, revision int64) error {
 		return b.part(c, revision)
 	case strings.HasPrefix(c.Key, prefixBroker):
 		return b.broker(c)
+	case strings.HasPrefix(c.Key, prefixConfig):
+		return b.config(c, revision)
 	case strings.HasPrefix(c.Key, prefixGone):
 		return b.gone(c, revision)
 	}
@@ -172,7 +174,7 @@ func (b *builder) topic(c Change, revision int64) error {
 
 // settle parses the settings of a topic. What was valid when it was set may not be any more.
 func (b *builder) settle(t *Topic) {
-	s, faults := parse(t.Configs, b.defaults)
+	s, faults := parse(t.Configs, b.next.defaults)
 	t.Settings = s
 	if len(faults) > 0 {
 		b.log.Warn("configuration of a topic holds what is not valid now; defaults count instead",
@@ -222,16 +224,18 @@ func (b *builder) touch(t *Topic) *Topic {
 func (b *builder) keep(last *Image) {
 	for id, t := range b.next.ids {
 		old := last.ids[id]
-		if old != nil && old.Revision == t.Revision && maps.Equal(old.own, t.own) {
+		if old != nil && old.Revision == t.Revision && old.Settings == t.Settings && maps.Equal(old.own, t.own) {
 			b.next.ids[id], b.next.topics[t.Name] = old, old
 		}
 	}
 }
 
 // load makes an image of everything that is stored. Unlike a change while running, a value that cannot be read is an
-// error: to start without a topic would look like losing it. left are keys that a deletion left behind.
-func load(kvs []KV, revision int64, defaults map[string]string, log *slog.Logger) (img *Image, left []KV, err error) {
-	b := newBuilder(emptyImage(), defaults, log)
+// error: to start without a topic would look like losing it. left are keys that a deletion left behind. Configuration of
+// brokers sorts before the topics that it is for.
+func load(kvs []KV, revision int64, self penstock.BrokerID, static map[string]string, log *slog.Logger) (img *Image, left []KV, err error) {
+	b := newBuilder(emptyImage(self), static, log)
+	b.redefault()
 	var parts []KV
 	for _, kv := range kvs {
 		if strings.HasPrefix(kv.Key, prefixPart) {
@@ -256,10 +260,10 @@ func load(kvs []KV, revision int64, defaults map[string]string, log *slog.Logger
 	return b.next, left, nil
 }
 
-func emptyImage() *Image {
+func emptyImage(self penstock.BrokerID) *Image {
 	return &Image{
 		Brokers: map[penstock.BrokerID]*Broker{}, topics: map[string]*Topic{}, ids: map[penstock.TopicID]*Topic{},
-		gone: map[penstock.TopicID]gone{},
+		gone: map[penstock.TopicID]gone{}, configs: map[string]scope{}, self: BrokerScope(self),
 	}
 }
 

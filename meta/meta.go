@@ -56,9 +56,13 @@ type Image struct {
 	Revision  int64
 	ClusterID string
 	Brokers   map[penstock.BrokerID]*Broker
+	Defaults  Settings // of a topic that sets nothing itself
 	topics    map[string]*Topic
 	ids       map[penstock.TopicID]*Topic
 	gone      map[penstock.TopicID]gone
+	configs   map[string]scope  // of brokers, by scope
+	self      string            // the scope of the broker that this store is of
+	defaults  map[string]string // broker-wide ones in force, by catalogue key
 }
 
 // Topic returns the topic of that name, nil if there is none.

@@ -18,6 +18,7 @@ import (
 // Options configures a Store.
 type Options struct {
 	Engine   Engine
+	Broker   penstock.BrokerID // whose configuration counts in this image
 	Defaults map[string]string // broker-wide defaults of topic configuration, by catalogue key; they must be valid
 	Logger   *slog.Logger      // nil: nothing is logged
 }
@@ -35,6 +36,7 @@ type Options struct {
 //     decided anew on a newer image.
 type Store struct {
 	engine   Engine
+	self     penstock.BrokerID
 	defaults map[string]string
 	log      *slog.Logger
 	image    atomic.Pointer[Image]
@@ -72,7 +74,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{
-		engine: o.Engine, defaults: maps.Clone(o.Defaults), log: o.Logger,
+		engine: o.Engine, self: o.Broker, defaults: maps.Clone(o.Defaults), log: o.Logger,
 		ended: make(chan struct{}), published: make(chan struct{}),
 	}
 	img, left, err := s.read(ctx)
@@ -101,7 +103,7 @@ func (s *Store) read(ctx context.Context) (*Image, []KV, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return load(kvs, revision, s.defaults, s.log)
+	return load(kvs, revision, s.self, s.defaults, s.log)
 }
 
 // found makes the cluster's id, unless another node does it first.

@@ -469,7 +469,7 @@ func step(rt *rapid.T, r *rand.Rand, s *meta.Store, e *metatest.Engine) {
 	ctx := context.Background()
 	var any *meta.Topic
 	s.Image().Topics(func(t *meta.Topic) bool { any = t; return r.IntN(3) > 0 })
-	switch r.IntN(9) {
+	switch r.IntN(11) {
 	case 0, 1, 2:
 		metaTopic(s, fmt.Sprintf("t%d", r.IntN(6)))
 	case 3:
@@ -497,6 +497,17 @@ func step(rt *rapid.T, r *rand.Rand, s *meta.Store, e *metatest.Engine) {
 		e.Put("penstock/broker/4", nil)
 		e.Compact()
 		e.Hold(false)
+	case 9:
+		_ = s.SetBrokerConfigs(ctx, []string{"", "0", "5"}[r.IntN(3)], func(map[string]string) (map[string]string, error) {
+			if r.IntN(3) == 0 {
+				return nil, nil
+			}
+			return map[string]string{"log.retention.ms": fmt.Sprint(r.IntN(9))}, nil
+		})
+	case 10:
+		if any != nil {
+			_ = s.AddPartitions(ctx, any.ID, len(any.Partitions)+r.IntN(3), false)
+		}
 	case 8:
 		if _, err := s.Register(ctx, meta.Broker{ID: penstock.BrokerID(r.IntN(5))}); err != nil {
 			rt.Fatal(err)

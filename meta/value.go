@@ -15,6 +15,7 @@ import (
 //
 //	penstock/cluster              id of the cluster
 //	penstock/broker/<id>          a broker as it registered last
+//	penstock/config/<scope>       configuration of brokers set while they ran; the scope is "default" or a broker's number
 //	penstock/producers            the next producer id that nobody has
 //	penstock/name/<folded name>   topic id; '.' is folded into '_', so that a name and its look-alike exclude each other
 //	penstock/topic/<id in hex>    a topic: name, partitions, assignment, configuration
@@ -25,6 +26,7 @@ const (
 	keyCluster   = prefix + "cluster"
 	keyProducers = prefix + "producers"
 	prefixBroker = prefix + "broker/"
+	prefixConfig = prefix + "config/"
 	prefixName   = prefix + "name/"
 	prefixTopic  = prefix + "topic/"
 	prefixPart   = prefix + "part/"

@@ -46,6 +46,14 @@ func TestRoundTrips(t *testing.T) {
 	if bs, err := decodeGone(encode(goneValue{version{1}, []penstock.BrokerID{5}})); err != nil || len(bs) != 1 || bs[0] != 5 {
 		t.Errorf("gone %v, %v", bs, err)
 	}
+	if cs, err := decodeConfig(encode(configValue{version{1}, map[string]string{"num.partitions": "5"}})); err != nil || cs["num.partitions"] != "5" {
+		t.Errorf("configuration of brokers %v, %v", cs, err)
+	}
+	for _, scope := range []string{EveryBroker, BrokerScope(0), BrokerScope(12)} {
+		if got, err := parseConfigKey(configKey(scope)); err != nil || got != scope {
+			t.Errorf("scope %q: %q, %v", scope, got, err)
+		}
+	}
 	if id, n, err := parsePartKey(partKey(testID, 42)); err != nil || id != testID || n != 42 {
 		t.Errorf("partition key %v %d, %v", id, n, err)
 	}

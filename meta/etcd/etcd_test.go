@@ -33,6 +33,10 @@ func TestEngine(t *testing.T) {
 	metatest.TestEngine(t, func(t *testing.T) meta.Engine { return open(t, t.TempDir()) })
 }
 
+func TestChanges(t *testing.T) {
+	metatest.TestChanges(t, func(t *testing.T) meta.Engine { return open(t, t.TempDir()) })
+}
+
 // sockets lists the open sockets of this process, as /proc names them.
 func sockets(t *testing.T) map[string]bool {
 	t.Helper()

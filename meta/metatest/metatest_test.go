@@ -13,6 +13,10 @@ func TestEngine(t *testing.T) {
 	metatest.TestEngine(t, func(*testing.T) meta.Engine { return &metatest.Engine{} })
 }
 
+func TestChanges(t *testing.T) {
+	metatest.TestChanges(t, func(*testing.T) meta.Engine { return &metatest.Engine{} })
+}
+
 // TestFaults shows that the faults happen, and end.
 func TestFaults(t *testing.T) {
 	e := &metatest.Engine{}
