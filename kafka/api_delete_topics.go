@@ -68,6 +68,8 @@ func (s *session) deleteTopic(ctx context.Context, r request, q *kmsg.DeleteTopi
 	var t *meta.Topic
 	why, message := codeUnknownTopicOrPartition, "no topic has this name"
 	switch {
+	case s.front.o.KeepTopics:
+		why, message = codeTopicDeletionDisabled, "this broker is configured to let nobody delete topics"
 	case byID == (q.Topic != nil):
 		why, message = codeInvalidRequest, "name a topic by its name or by its id"
 	case byID:

@@ -55,6 +55,7 @@ const (
 	codeGroupIDNotFound           code = 69
 	codeFetchSessionNotFound      code = 70
 	codeInvalidFetchSessionEpoch  code = 71
+	codeTopicDeletionDisabled     code = 73
 	codeFencedLeaderEpoch         code = 74
 	codeUnknownLeaderEpoch        code = 75
 	codeUnsupportedCompression    code = 76
@@ -109,6 +110,7 @@ var codeNames = map[code]string{
 	codeUnknownProducerID:         "UNKNOWN_PRODUCER_ID",
 	codeFetchSessionNotFound:      "FETCH_SESSION_ID_NOT_FOUND",
 	codeInvalidFetchSessionEpoch:  "INVALID_FETCH_SESSION_EPOCH",
+	codeTopicDeletionDisabled:     "TOPIC_DELETION_DISABLED",
 	codeFencedLeaderEpoch:         "FENCED_LEADER_EPOCH",
 	codeUnknownLeaderEpoch:        "UNKNOWN_LEADER_EPOCH",
 	codeUnsupportedCompression:    "UNSUPPORTED_COMPRESSION_TYPE",

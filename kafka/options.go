@@ -47,6 +47,7 @@ type Options struct {
 	Groups     *group.Coordinator // of consumer groups; without it their APIs are not served
 
 	AutoCreate        bool                // a Metadata request for an unknown topic creates it, if the client allows it
+	KeepTopics        bool                // clients may not delete topics
 	DefaultPartitions int                 // of a topic whose creator leaves it open; default 1
 	TopicDefaults     map[string]string   // broker-wide defaults of topic configuration, by catalogue key
 	BrokerConfigs     map[string]string   // what DescribeConfigs shows of this broker besides, by Kafka's names
