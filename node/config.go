@@ -3,11 +3,14 @@ package node
 import (
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"penstock"
+	"penstock/disk"
 	"penstock/meta"
+	"penstock/producer"
 )
 
 // Config is what a node is told. Load makes it; every field has a key of the same meaning in Keys.
@@ -43,6 +46,31 @@ type Config struct {
 	IndexCache      int64
 	ProducerExpiry  time.Duration
 
+	SessionMin   time.Duration // of a group's member
+	SessionMax   time.Duration
+	GroupDelay   time.Duration // that an empty group waits for more members; 0: none
+	GroupMembers int           // 0: no limit
+	Groups       int           // kept in memory
+	OffsetsKept  time.Duration // after their group became empty
+	OffsetsEvery time.Duration // between two looks for old offsets
+	OffsetsParts int           // partitions of the journal of groups when it is made
+	OffsetsShort int64         // bytes of a journal's log below which it is not shortened
+
+	SessionParts  int           // partitions that all fetch sessions remember together
+	SessionIdle   time.Duration // a fetch session is kept for at least
+	ControlTime   time.Duration // one change of metadata
+	AutoCreateMax int           // topics that one request may create unasked
+	DeleteTopics  bool
+
+	SyncParallel int   // files synced at once; 0: as many as there are processors
+	SyncAllFrom  int   // logs from which one sync of the file system replaces one of each; 0: never
+	OpenFiles    int   // sealed files kept open
+	OpenParallel int   // partitions opened at once
+	ZeroAhead    int64 // bytes of zeros written ahead; 0: none
+	StallWarning time.Duration
+	MetadataTime time.Duration // for the metadata store to start
+	Producers    int           // idempotent producers remembered for each partition
+
 	StopTime    time.Duration // for answers under way, at a stop
 	MemoryLimit int64         // 0: from the machine or its control group
 	MetricTopic int           // topics with series of their own
@@ -74,6 +102,12 @@ func EnvName(key string) string {
 
 const envPrefix = "PENSTOCK_"
 
+// Environment variables that name files with configurations.
+const (
+	EnvConfig      = envPrefix + "CONFIG"       // YAML
+	EnvKafkaConfig = envPrefix + "KAFKA_CONFIG" // Kafka's server.properties
+)
+
 // Keys lists every configuration of a node, its own in the order in which they are best read, then the broker-wide
 // defaults of topics by name.
 func Keys() []Key {
@@ -85,7 +119,7 @@ func Keys() []Key {
 }
 
 func settings() []setting {
-	return slices.Concat(placeSettings(), limitSettings(), upkeepSettings(), topicSettings())
+	return slices.Concat(placeSettings(), limitSettings(), groupSettings(), upkeepSettings(), diskSettings(), topicSettings())
 }
 
 // placeSettings are about where the node is.
@@ -106,6 +140,10 @@ func placeSettings() []setting {
 			anyText(func(c *Config) *string { return &c.Rack })},
 		{Key{"auto.create.topics", "true", "create a topic when a client asks for metadata of one that does not exist", true},
 			boolean(func(c *Config) *bool { return &c.AutoCreate })},
+		{Key{"auto.create.max", "100", "topics that one request for metadata may create", false},
+			number(1, 1_000_000, func(c *Config) *int { return &c.AutoCreateMax })},
+		{Key{"delete.topics", "true", "let clients delete topics", false},
+			boolean(func(c *Config) *bool { return &c.DeleteTopics })},
 		{Key{"default.partitions", "1", "partitions of a topic whose creator does not say", true},
 			number(1, meta.MaxPartitions, func(c *Config) *int { return &c.Partitions })},
 		{Key{"logs.level", "info", "what is logged: debug, info, warn or error", true}, logLevel},
@@ -126,10 +164,14 @@ func limitSettings() []setting {
 			duration(time.Millisecond, func(c *Config) *time.Duration { return &c.FetchWait })},
 		{Key{"fetch.sessions", "1000", "incremental fetch sessions kept", false},
 			number(1, 1_000_000, func(c *Config) *int { return &c.FetchSessions })},
+		{Key{"fetch.session.partitions", "1000000", "partitions that all incremental fetch sessions remember together", false},
+			number(1, 100_000_000, func(c *Config) *int { return &c.SessionParts })},
+		{Key{"fetch.session.idle", "2m", "an incremental fetch session is not dropped for a newer one before this", false},
+			duration(time.Second, func(c *Config) *time.Duration { return &c.SessionIdle })},
 		{Key{"connections.max", "100000", "connections on the Kafka listener", false},
-			number(1, 10_000_000, func(c *Config) *int { return &c.Conns })},
+			number(1, maxConnections, func(c *Config) *int { return &c.Conns })},
 		{Key{"connections.max.per.ip", "0", "connections from one address; 0 is no limit", false},
-			number(0, 10_000_000, func(c *Config) *int { return &c.ConnsPerIP })},
+			number(0, maxConnections, func(c *Config) *int { return &c.ConnsPerIP })},
 		{Key{"connections.in.flight", "256", "requests of one connection that are not yet answered", false},
 			number(1, 1_000_000, func(c *Config) *int { return &c.InFlight })},
 		{Key{"timeout.first.byte", "10s", "from a connection to its first byte", false},
@@ -140,6 +182,8 @@ func limitSettings() []setting {
 			duration(time.Millisecond, func(c *Config) *time.Duration { return &c.WriteTime })},
 		{Key{"timeout.idle", "10m", "between requests", false},
 			duration(time.Millisecond, func(c *Config) *time.Duration { return &c.Idle })},
+		{Key{"timeout.control", "30s", "one change of metadata, such as the creation of a topic", false},
+			duration(time.Millisecond, func(c *Config) *time.Duration { return &c.ControlTime })},
 		{Key{"copy.below", "0", "answers with less payload are copied on purpose; 0 takes the size that was measured, 1 never copies", false},
 			size(0, func(c *Config) *int64 { return &c.CopyBelow })},
 	}
@@ -158,12 +202,58 @@ func upkeepSettings() []setting {
 			size(1<<20, func(c *Config) *int64 { return &c.IndexCache })},
 		{Key{"producer.expiry", "24h", "silence after which an idempotent producer is forgotten", false},
 			duration(time.Second, func(c *Config) *time.Duration { return &c.ProducerExpiry })},
+		{Key{"producers.max", strconv.Itoa(producer.DefaultMax), "idempotent producers remembered for each partition", false},
+			number(1, 10_000_000, func(c *Config) *int { return &c.Producers })},
 		{Key{"stop.time", "10s", "for answers under way at a stop", false},
 			duration(0, func(c *Config) *time.Duration { return &c.StopTime })},
 		{Key{"memory.limit", "0", "soft limit of the program's memory; 0 takes a part of what the machine or its control group has", false},
 			size(0, func(c *Config) *int64 { return &c.MemoryLimit })},
 		{Key{"metrics.topics", "1000", "topics that have metrics of their own; the rest are added up", false},
 			number(0, 1_000_000, func(c *Config) *int { return &c.MetricTopic })},
+	}
+}
+
+// groupSettings are about consumer groups and committed offsets.
+func groupSettings() []setting {
+	return []setting{
+		{Key{"group.session.min", "6s", "shortest session time-out that a member of a group may ask for", false},
+			duration(time.Millisecond, func(c *Config) *time.Duration { return &c.SessionMin })},
+		{Key{"group.session.max", "30m", "longest session time-out that a member of a group may ask for", false},
+			duration(time.Millisecond, func(c *Config) *time.Duration { return &c.SessionMax })},
+		{Key{"group.initial.delay", "3s", "an empty group waits for more members before it begins; 0 does not wait", false},
+			duration(0, func(c *Config) *time.Duration { return &c.GroupDelay })},
+		{Key{"group.members.max", "0", "members of one group; 0 is no limit", false},
+			number(0, 10_000_000, func(c *Config) *int { return &c.GroupMembers })},
+		{Key{"group.max", "1000000", "groups kept", false},
+			number(1, 100_000_000, func(c *Config) *int { return &c.Groups })},
+		{Key{"offsets.retention", "7d", "committed offsets are kept for so long after their group became empty", false},
+			duration(time.Second, func(c *Config) *time.Duration { return &c.OffsetsKept })},
+		{Key{"offsets.retention.interval", "10m", "between two looks for committed offsets that are too old", false},
+			duration(time.Second, func(c *Config) *time.Duration { return &c.OffsetsEvery })},
+		{Key{"offsets.partitions", "4", "partitions of the topic in which groups are stored, when it is made", false},
+			number(1, 1000, func(c *Config) *int { return &c.OffsetsParts })},
+		{Key{"offsets.shorten.above", "8MiB", "size of such a partition below which it is not written anew to be shorter", false},
+			size(64<<10, func(c *Config) *int64 { return &c.OffsetsShort })},
+	}
+}
+
+// diskSettings are about how the node uses its disk.
+func diskSettings() []setting {
+	return []setting{
+		{Key{"sync.parallel", "0", "files synced at once; 0 is the number of processors", false},
+			number(0, disk.MaxSyncParallel, func(c *Config) *int { return &c.SyncParallel })},
+		{Key{"sync.all.from", strconv.Itoa(disk.DefaultSyncAllFrom), "logs waiting for a sync from which one sync of the whole file system replaces one of each; 0 is never", false},
+			number(0, 10_000_000, func(c *Config) *int { return &c.SyncAllFrom })},
+		{Key{"open.files", strconv.Itoa(disk.DefaultOpenFiles), "files of sealed segments kept open while nobody reads them", false},
+			number(1, 10_000_000, func(c *Config) *int { return &c.OpenFiles })},
+		{Key{"open.parallel", "16", "partitions opened or removed at once", false},
+			number(1, 1024, func(c *Config) *int { return &c.OpenParallel })},
+		{Key{"zero.ahead", "1MiB", "zeros written ahead of a log that is synced in small pieces; 0 writes none", false},
+			size(0, func(c *Config) *int64 { return &c.ZeroAhead })},
+		{Key{"stall.warning", "2s", "a call to the disk that takes longer is logged and counted", false},
+			duration(time.Millisecond, func(c *Config) *time.Duration { return &c.StallWarning })},
+		{Key{"timeout.metadata", "30s", "for the metadata store to start", false},
+			duration(time.Second, func(c *Config) *time.Duration { return &c.MetadataTime })},
 	}
 }
 

@@ -50,6 +50,11 @@ func TestEveryField(t *testing.T) {
 		"connections.max": "9", "connections.max.per.ip": "10", "connections.in.flight": "11", "timeout.first.byte": "12s",
 		"timeout.frame": "13s", "timeout.write": "14s", "timeout.idle": "15s", "copy.below": "16", "checkpoint.interval": "17s",
 		"retention.interval": "18s", "scrub.rate": "19", "index.cache": "20m", "producer.expiry": "2d", "stop.time": "21s",
+		"group.session.min": "24s", "group.session.max": "25m", "group.initial.delay": "26s", "group.members.max": "27", "group.max": "28",
+		"offsets.retention": "29d", "offsets.retention.interval": "30s", "offsets.partitions": "31", "offsets.shorten.above": "1m",
+		"fetch.session.partitions": "33", "fetch.session.idle": "34s", "timeout.control": "35s", "auto.create.max": "36", "delete.topics": "false",
+		"sync.parallel": "7", "sync.all.from": "38", "open.files": "39", "open.parallel": "40", "zero.ahead": "41", "stall.warning": "42s",
+		"timeout.metadata": "43s", "producers.max": "44",
 		"memory.limit": "22g", "metrics.topics": "23", "log.segment.bytes": "65536",
 	}
 	l, err := Load(Sources{Flags: other})
@@ -87,12 +92,12 @@ func TestOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]Value{
-		"default.partitions":  {"default.partitions", "2", "file " + path + ":1"},
-		"broker.id":           {"broker.id", "3", "environment PENSTOCK_BROKER_ID"},
-		"broker.rack":         {"broker.rack", "four", "flag --broker-rack"},
-		"log.segment.bytes":   {"log.segment.bytes", "65536", "file " + path + ":5"},
-		"penstock.durability": {"penstock.durability", "relaxed", "environment PENSTOCK_DURABILITY"},
-		"data":                {"data", "./data", "default"},
+		"default.partitions":  {"default.partitions", "2", "file " + path + ":1", path, 1},
+		"broker.id":           {"broker.id", "3", "environment PENSTOCK_BROKER_ID", "", 0},
+		"broker.rack":         {"broker.rack", "four", "flag --broker-rack", "", 0},
+		"log.segment.bytes":   {"log.segment.bytes", "65536", "file " + path + ":5", path, 5},
+		"penstock.durability": {"penstock.durability", "relaxed", "environment PENSTOCK_DURABILITY", "", 0},
+		"data":                {"data", "./data", "default", "", 0},
 	}
 	for _, v := range l.Values {
 		if w, ok := want[v.Key]; ok && v != w {
@@ -127,11 +132,11 @@ func TestAllFaultsAtOnce(t *testing.T) {
 		"it is set in line 4 already",
 		"environment PENSTOCK_KAFKA_LISTENER: unknown; did you mean PENSTOCK_KAFKA_LISTEN?",
 		"http.listen=nowhere (flag --http-listen): want host:port",
-		"log.cleanup.policy=compact: compaction does not exist yet; want delete (flag --log-cleanup-policy)",
+		"log.cleanup.policy=compact (flag --log-cleanup-policy): compaction does not exist yet",
 		"broker.id=-1 (flag --broker-id): want a whole number",
 		"timeout.idle=0s (flag --timeout-idle): want a duration",
 	}
-	all := strings.Join(faults.Faults, "\n")
+	all := faults.Error()
 	for _, w := range want {
 		if !strings.Contains(all, w) {
 			t.Errorf("no fault says %q", w)

@@ -1,11 +1,13 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"os"
+	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -15,6 +17,7 @@ import (
 
 // Sources are where values come from; each goes before those above it.
 type Sources struct {
+	Kafka string            // path of a server.properties of Kafka, or empty
 	File  string            // path of a YAML file, or empty
 	Env   []string          // environment, as os.Environ has it
 	Flags map[string]string // by key; Source says "flag"
@@ -24,25 +27,17 @@ type Sources struct {
 type Value struct {
 	Key    string
 	Value  string
-	Source string // "default", "file penstock.yaml:3", "environment PENSTOCK_DATA", "flag --data"
+	Source string // "default", "kafka file server.properties:7 log.dirs", "file penstock.yaml:3", "environment PENSTOCK_DATA", "flag --data"
+	File   string // of a value from a file
+	Line   int    // in File, from 1
 }
 
 // Loaded is a configuration with everything that is worth saying of it.
 type Loaded struct {
 	Config   Config
-	Values   []Value  // every key, in the order of Keys
-	Warnings []string // what was not understood and does no harm
-}
-
-// ConfigError is everything that is wrong with a configuration.
-type ConfigError struct{ Faults []string }
-
-// Error lists all faults, a line each.
-func (e *ConfigError) Error() string {
-	if len(e.Faults) == 1 {
-		return "configuration: " + e.Faults[0]
-	}
-	return fmt.Sprintf("configuration has %d faults:\n  %s", len(e.Faults), strings.Join(e.Faults, "\n  "))
+	Values   []Value    // every key, in the order of Keys
+	Imported []Imported // every entry of Sources.Kafka, in the file's order
+	Warnings []string   // what was not understood and does no harm
 }
 
 const (
@@ -57,79 +52,119 @@ type loader struct {
 	settings []setting
 	index    map[string]int // key to its place in settings
 	env      map[string]string
-	values   []Value
-	faults   []string
-	warnings []string
+	values   []string // as settings
+	from     []origin // as settings
+	imported []Imported
+	faults   []Fault
+	faulty   map[string]bool // keys whose value is a fault
+	warnings []Fault
 }
 
-// Load reads all sources: defaults, file, environment, flags, each going before those ahead of it. A value is checked
-// wherever it comes from, and so are values against each other, but only when each is sound by itself. All faults are
-// reported at once, as a *ConfigError.
-func Load(s Sources) (*Loaded, error) {
-	l := &loader{settings: settings(), index: map[string]int{}, env: map[string]string{}}
+func newLoader() *loader {
+	l := &loader{settings: settings(), index: map[string]int{}, env: map[string]string{}, faulty: map[string]bool{}}
 	for i, st := range l.settings {
 		l.index[st.Name] = i
 		l.env[EnvName(st.Name)] = st.Name
-		l.values = append(l.values, Value{st.Name, st.Default, "default"})
+		l.values = append(l.values, st.Default)
+		l.from = append(l.from, origin{text: sourceDefault})
 	}
-	l.file(s.File)
-	l.environment(s.Env)
-	for _, name := range slices.Sorted(keysOf(s.Flags)) {
-		l.put(name, s.Flags[name], "flag --"+FlagName(name))
-	}
-	c := Config{TopicDefault: map[string]string{}}
-	ownKeys := len(l.settings) - len(topicSettings())
-	for i, v := range l.values {
-		if v.Source == "default" && i >= ownKeys {
-			continue // of topics: the catalogue knows it
-		}
-		if err := l.settings[i].set(&c, v.Value); err != nil {
-			l.faults = append(l.faults, fmt.Sprintf("%s=%s (%s): %v", v.Key, v.Value, v.Source, err))
-		}
-	}
-	l.topicDefaults(&c)
-	if len(l.faults) == 0 {
-		l.faults = append(l.faults, c.faults()...)
-	}
+	return l
+}
+
+// Load reads all sources: defaults, Kafka's file, YAML file, environment, flags, each going before those ahead of it. A value
+// is checked wherever it comes from, and so are sound values against each other. All faults are reported at once, as a
+// *ConfigError.
+func Load(s Sources) (*Loaded, error) {
+	l := newLoader()
+	c := l.read(s)
 	if len(l.faults) > 0 {
 		return nil, &ConfigError{l.faults}
 	}
-	return &Loaded{c, l.values, l.warnings}, nil
+	out := &Loaded{Config: *c, Imported: l.imported}
+	for i, v := range l.values {
+		from := &l.from[i]
+		out.Values = append(out.Values, Value{l.settings[i].Name, v, from.text, from.file, from.line})
+	}
+	for _, w := range l.warnings {
+		out.Warnings = append(out.Warnings, w.String())
+	}
+	return out, nil
 }
 
-func keysOf(m map[string]string) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
+// read reads the sources and checks what they say.
+func (l *loader) read(s Sources) *Config {
+	im := l.kafkaFile(s.Kafka)
+	l.file(s.File)
+	l.environment(s.Env)
+	for _, name := range slices.Sorted(maps.Keys(s.Flags)) {
+		l.put(name, s.Flags[name], origin{text: "flag --" + FlagName(name)})
+	}
+	im.settle()
+	c := &Config{TopicDefault: map[string]string{}}
+	ownKeys := len(l.settings) - len(topicSettings())
+	for i, v := range l.values {
+		if l.from[i].isDefault() && i >= ownKeys {
+			continue // of topics: the catalogue knows it
+		}
+		if err := l.settings[i].set(c, v); err != nil {
+			l.wrong(i, err.Error())
 		}
 	}
+	l.topicDefaults(c)
+	faulty := maps.Clone(l.faulty)
+	for _, r := range c.relations() {
+		if !slices.ContainsFunc(r.keys, func(k string) bool { return faulty[k] }) {
+			l.wrong(l.index[r.keys[0]], r.problem)
+		}
+	}
+	slices.SortStableFunc(l.faults, func(a, b Fault) int {
+		return cmp.Or(cmp.Compare(one(a.File == ""), one(b.File == "")), strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
+	return c
+}
+
+// wrong notes that the value of a setting is a fault.
+func (l *loader) wrong(i int, problem string) {
+	l.faulty[l.settings[i].Name] = true
+	l.faults = append(l.faults, l.from[i].fault(l.settings[i].Name, l.values[i], problem))
+}
+
+// warn notes what does no harm.
+func (l *loader) warn(file string, line int, what string) {
+	l.warnings = append(l.warnings, Fault{File: file, Line: line, Problem: what})
 }
 
 // put sets a key.
-func (l *loader) put(name, value, source string) {
+func (l *loader) put(name, value string, from origin) {
 	i, ok := l.index[name]
 	if !ok {
-		l.faults = append(l.faults, l.unknown(name, source))
+		l.unknown(name, from)
 		return
 	}
-	l.values[i] = Value{name, value, source}
+	l.values[i], l.from[i] = value, from
 }
 
 // unknown says what may have been meant.
-func (l *loader) unknown(name, source string) string {
+func (l *loader) unknown(name string, from origin) {
+	f := from.fault(name, "", "unknown")
 	var names []string
 	for _, s := range l.settings {
 		names = append(names, s.Name)
 	}
-	if k, ok := meta.Lookup(name); ok && k.Broker != "" {
-		return fmt.Sprintf("%s (%s): it is a topic's; the broker-wide default is called %s", name, source, k.Broker)
+	switch k := findKafkaKey(name); {
+	case k != nil && k.To != "":
+		f.Problem = "it is Kafka's; here it is called " + k.To + ". --kafka-config reads a file with Kafka's keys"
+	case k != nil:
+		f.Problem = "it is Kafka's, and not one that this broker has: " + k.Why
+	default:
+		f.Suggest = meta.Nearest(name, names)
+		if t, ok := meta.Lookup(name); ok && t.Broker != "" {
+			f.Problem, f.Suggest = "it is a topic's; the broker-wide default is called "+t.Broker, ""
+		} else if f.Suggest == "" {
+			f.Problem = "unknown; penstock config print lists all keys"
+		}
 	}
-	if near := meta.Nearest(name, names); near != "" {
-		return fmt.Sprintf("%s (%s): unknown; did you mean %s?", name, source, near)
-	}
-	return fmt.Sprintf("%s (%s): unknown; penstock config print lists all keys", name, source)
+	l.faults = append(l.faults, f)
 }
 
 // topicDefaults checks the broker-wide defaults of topics by the topics' own rules.
@@ -140,12 +175,16 @@ func (l *loader) topicDefaults(c *Config) {
 		return
 	}
 	for _, f := range faults.List {
-		name, rest, _ := strings.Cut(f.Error(), "=")
-		if k, ok := meta.Lookup(name); ok {
-			l.faults = append(l.faults, fmt.Sprintf("%s=%s (%s)", k.Broker, rest, l.values[l.index[k.Broker]].Source))
+		name, _, _ := strings.Cut(f.Error(), "=")
+		name, _, _ = strings.Cut(name, ":")
+		k, ok := meta.Lookup(name)
+		if !ok {
+			l.faults = append(l.faults, Fault{Problem: f.Error()})
 			continue
 		}
-		l.faults = append(l.faults, f.Error())
+		i := l.index[k.Broker]
+		problem := strings.TrimPrefix(strings.TrimPrefix(f.Error(), name), "="+c.TopicDefault[name])
+		l.wrong(i, strings.TrimPrefix(problem, ": "))
 	}
 }
 
@@ -154,18 +193,18 @@ func (l *loader) file(path string) {
 	if path == "" {
 		return
 	}
-	b, err := os.ReadFile(path)
+	b, err := readConfig(path)
 	if err != nil {
-		l.faults = append(l.faults, fmt.Sprintf("configuration file: %v", err))
-		return
-	}
-	if len(b) > maxFile {
-		l.faults = append(l.faults, fmt.Sprintf("configuration file %s: %d bytes, at most %d are read", path, len(b), maxFile))
+		l.faults = append(l.faults, Fault{File: path, Problem: err.Error()})
 		return
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(b, &doc); err != nil {
-		l.faults = append(l.faults, fmt.Sprintf("configuration file %s: %v", path, err))
+		f := Fault{File: path, Problem: fmt.Sprintf("configuration file %s: %v", path, err)}
+		if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
+			f.Line, _ = strconv.Atoi(m[1])
+		}
+		l.faults = append(l.faults, f)
 		return
 	}
 	if len(doc.Content) == 0 {
@@ -174,10 +213,16 @@ func (l *loader) file(path string) {
 	l.mapping(path, "", doc.Content[0], map[string]int{}, maxDepth)
 }
 
+// yamlLine is where the YAML reader says that it stopped.
+var yamlLine = regexp.MustCompile(`line (\d+)`)
+
 func (l *loader) mapping(path, prefix string, n *yaml.Node, seen map[string]int, depth int) {
-	at := func(n *yaml.Node) string { return fmt.Sprintf("file %s:%d", path, n.Line) }
+	wrong := func(key string, n *yaml.Node, problem string) {
+		at := inFile(path, n.Line)
+		l.faults = append(l.faults, at.fault(key, "", problem))
+	}
 	if n.Kind != yaml.MappingNode || depth == 0 {
-		l.faults = append(l.faults, fmt.Sprintf("%s: want keys with values", at(n)))
+		wrong("", n, "want keys with values")
 		return
 	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -187,22 +232,25 @@ func (l *loader) mapping(path, prefix string, n *yaml.Node, seen map[string]int,
 		case v.Kind == yaml.MappingNode:
 			l.mapping(path, name, v, seen, depth-1)
 		case v.Kind != yaml.ScalarNode:
-			l.faults = append(l.faults, fmt.Sprintf("%s (%s): want one value", name, at(v)))
+			wrong(name, v, "want one value")
 		case seen[name] != 0:
-			l.faults = append(l.faults, fmt.Sprintf("%s (%s): it is set in line %d already", name, at(k), seen[name]))
+			wrong(name, k, fmt.Sprintf("it is set in line %d already", seen[name]))
 		default:
 			seen[name] = k.Line
 			value := v.Value
 			if v.Tag == "!!null" {
 				value = ""
 			}
-			l.put(name, value, at(k))
+			l.put(name, value, inFile(path, k.Line))
 		}
 	}
 }
 
 // orchestrated are variables that Kubernetes sets for a service called penstock.
 var orchestrated = regexp.MustCompile(`^PENSTOCK_(.*_)?(SERVICE_(HOST|PORT)|PORT)(_.*)?$`)
+
+// otherVariables have the prefix and are no configuration of a broker: they name its files, or are the command line's.
+var otherVariables = []string{EnvConfig, EnvKafkaConfig, envPrefix + "BROKERS"}
 
 // environment reads variables with the prefix. One that is not known is a fault if it looks like a slip, else it may be
 // somebody else's.
@@ -214,40 +262,50 @@ func (l *loader) environment(env []string) {
 	slices.Sort(names)
 	for _, e := range slices.Sorted(slices.Values(env)) {
 		name, value, _ := strings.Cut(e, "=")
-		if !strings.HasPrefix(name, envPrefix) || name == envPrefix+"CONFIG" {
+		if !strings.HasPrefix(name, envPrefix) || slices.Contains(otherVariables, name) {
 			continue
 		}
 		if key, ok := l.env[name]; ok {
-			l.put(key, value, "environment "+name)
+			l.put(key, value, origin{text: "environment " + name})
 			continue
 		}
 		if orchestrated.MatchString(name) {
 			continue
 		}
 		if near := meta.Nearest(strings.TrimPrefix(name, envPrefix), names); near != "" {
-			l.faults = append(l.faults, fmt.Sprintf("environment %s: unknown; did you mean %s%s?", name, envPrefix, near))
+			l.faults = append(l.faults, Fault{Source: "environment " + name, Problem: "unknown", Suggest: envPrefix + near})
 			continue
 		}
-		l.warnings = append(l.warnings, "environment variable "+name+" is not a configuration; it is ignored")
+		l.warnings = append(l.warnings, Fault{Problem: "environment variable " + name + " is not a configuration; it is ignored"})
 	}
 }
 
-// faults checks what one value cannot tell.
-func (c *Config) faults() []string {
-	var out []string
+// relation is what is wrong between sound values; the first key is the one to change.
+type relation struct {
+	keys    []string
+	problem string
+}
+
+// relations checks what one value cannot tell.
+func (c *Config) relations() []relation {
+	var out []relation
 	for _, l := range []struct{ key, addr string }{{"kafka.listen", c.KafkaListen}, {"http.listen", c.HTTPListen}} {
 		host, _, _ := splitAddress(l.addr)
 		if !c.Insecure && !loopback(host) {
-			out = append(out, fmt.Sprintf("%s=%s: others can reach this address, and nobody has to authenticate yet. "+
-				"Listen on 127.0.0.1, or accept that with --insecure", l.key, l.addr))
+			out = append(out, relation{[]string{l.key, "insecure"}, "others can reach this address, and nobody has to authenticate yet. " +
+				"Listen on 127.0.0.1, or accept that with --insecure"})
 		}
 	}
 	if host, _, _ := splitAddress(c.KafkaListen); wildcard(host) && c.Advertise == "" {
-		out = append(out, fmt.Sprintf("kafka.listen=%s: clients must be told one address to connect to. "+
-			"Say which with --advertise HOST or --advertise HOST:PORT", c.KafkaListen))
+		out = append(out, relation{[]string{"kafka.listen", "advertise"}, "clients must be told one address to connect to. " +
+			"Say which with --advertise HOST or --advertise HOST:PORT"})
 	}
 	if int64(c.RequestBytes) > c.RequestMemory {
-		out = append(out, fmt.Sprintf("request.max.bytes=%d: more than request.memory, %d. Raise that or lower this", c.RequestBytes, c.RequestMemory))
+		out = append(out, relation{[]string{"request.max.bytes", "request.memory"},
+			fmt.Sprintf("more than request.memory, %d. Raise that or lower this", c.RequestMemory)})
+	}
+	if c.SessionMin > c.SessionMax {
+		out = append(out, relation{[]string{"group.session.min", "group.session.max"}, fmt.Sprintf("more than group.session.max, %v. Raise that or lower this", c.SessionMax)})
 	}
 	return out
 }

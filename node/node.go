@@ -191,7 +191,9 @@ func (n *Node) openDisk() error {
 	if err != nil {
 		return fmt.Errorf("data directory %s: %w", n.c.Data, err)
 	}
-	d, err := disk.Open(root, disk.Options{Logger: n.log})
+	d, err := disk.Open(root, disk.Options{
+		Logger: n.log, SyncParallel: n.c.SyncParallel, SyncAllFrom: orNever(n.c.SyncAllFrom), OpenFiles: n.c.OpenFiles, StallWarning: n.c.StallWarning,
+	})
 	if err != nil {
 		return fmt.Errorf("%w. Choose another directory with --data, or stop the broker that uses this one", err)
 	}
@@ -202,6 +204,14 @@ func (n *Node) openDisk() error {
 		n.info.Free = sp.Free
 	}
 	return nil
+}
+
+// orNever turns a configuration of 0, which is never or none, into what a room's options take for that.
+func orNever[T int | int64 | time.Duration](v T) T {
+	if v == 0 {
+		return -1
+	}
+	return v
 }
 
 // listen takes the addresses. Connections wait in the kernel's queue until they are served.
@@ -251,10 +261,12 @@ func (n *Node) openStores(ctx context.Context) error {
 	var wg sync.WaitGroup
 	var engineErr, storeErr error
 	wg.Go(func() {
-		n.engine, engineErr = etcd.Open(ctx, etcd.Options{Dir: filepath.Join(n.info.Data, metaDir), Logger: n.log})
+		n.engine, engineErr = etcd.Open(ctx, etcd.Options{Dir: filepath.Join(n.info.Data, metaDir), Start: n.c.MetadataTime, Logger: n.log})
 	})
 	wg.Go(func() {
-		n.segments, storeErr = segment.New(n.disk, record.Format{}, segment.Options{Logger: n.log, IndexCache: n.c.IndexCache})
+		n.segments, storeErr = segment.New(n.disk, record.Format{}, segment.Options{
+			Logger: n.log, IndexCache: n.c.IndexCache, ZeroAhead: orNever(n.c.ZeroAhead),
+		})
 	})
 	wg.Go(func() { n.info.ZeroCopy = probeZeroCopy(n.disk, n.info.Data) })
 	wg.Wait()
@@ -292,12 +304,18 @@ func (n *Node) lead(ctx context.Context) error {
 	n.replicas = replica.New(replica.Options{
 		Broker: n.c.Broker, Stores: map[penstock.Layout]store.Store{penstock.LayoutSegment: n.segments},
 		Logger: n.log, Registry: n.registry,
-		RetentionEvery: n.c.RetentionEvery, CheckpointEvery: n.c.CheckpointEvery, ProducerExpiry: n.c.ProducerExpiry,
+		Workers: n.c.OpenParallel, RetentionEvery: n.c.RetentionEvery, CheckpointEvery: n.c.CheckpointEvery,
+		ProducerExpiry: n.c.ProducerExpiry, MaxProducers: n.c.Producers,
 	})
 	n.later("partitions", func(context.Context) error { return n.replicas.Close() })
 	n.meta.Subscribe(n.replicas.Apply)
 	n.groups = group.New(group.Options{
 		Broker: n.c.Broker, Topics: n.meta, Partitions: n.replicas, Logger: n.log, Metrics: n.registry,
+		Limits: group.Limits{
+			MinSession: n.c.SessionMin, MaxSession: n.c.SessionMax, InitialDelay: orNever(n.c.GroupDelay), MaxMembers: n.c.GroupMembers,
+		},
+		MaxGroups: n.c.Groups, JournalPartitions: n.c.OffsetsParts, ShortenAbove: n.c.OffsetsShort,
+		Retention: n.c.OffsetsKept, ExpireEvery: n.c.OffsetsEvery,
 	})
 	n.later("groups", func(context.Context) error {
 		n.groups.Close()
@@ -314,10 +332,11 @@ func (n *Node) lead(ctx context.Context) error {
 		Listener: kafkaListener, Broker: n.c.Broker,
 		Advertised: func() (string, int32) { return host, int32(port) },
 		Topics:     n.meta, Partitions: n.replicas, Groups: n.groups,
-		AutoCreate: n.c.AutoCreate, DefaultPartitions: n.c.Partitions, TopicDefaults: n.c.TopicDefault,
+		AutoCreate: n.c.AutoCreate, KeepTopics: !n.c.DeleteTopics, DefaultPartitions: n.c.Partitions, TopicDefaults: n.c.TopicDefault,
 		BrokerConfigs: n.brokerConfigs(), Account: n.account, Metrics: n.registry, Logger: n.log,
 		Limits: kafka.Limits{
 			ProduceBytes: n.c.RequestBytes, FetchBytes: n.c.FetchBytes, MaxWait: n.c.FetchWait, FetchSessions: n.c.FetchSessions,
+			SessionPartitions: n.c.SessionParts, SessionIdle: n.c.SessionIdle, ControlTime: n.c.ControlTime, AutoCreateTopics: n.c.AutoCreateMax,
 		},
 	})
 	n.info.Topics = n.meta.Image().Len()
