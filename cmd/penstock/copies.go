@@ -41,21 +41,18 @@ topic, by the way it took (sendfile, or copied through the process) and the reas
   penstock copies --http 127.0.0.1:18080 -o json`,
 		Args: cobra.NoArgs,
 	}
-	var addr, format string
+	var addr string
 	c.Flags().StringVar(&addr, "http", "127.0.0.1:8080", "the broker's http.listen `address`")
-	c.Flags().StringVarP(&format, "output", "o", "table", "table or json")
+	e := local(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if format != "table" && format != "json" {
-			return cli.Usage("-o %s: want table or json", format)
-		}
 		copies, err := askCopies(c.Context(), addr)
 		if err != nil {
 			return err
 		}
-		if format == "json" {
-			return printJSON(c, summarise(copies))
+		if a := summarise(copies); !e.JSON() {
+			return printCopies(e.Stdout(), a)
 		}
-		return printCopies(c.OutOrStdout(), summarise(copies))
+		return e.Emit(summarise(copies), nil)
 	}
 	return c
 }

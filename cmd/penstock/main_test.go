@@ -118,7 +118,12 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"config", "print", "--set", "log.segment.byte=1"}, cli.ExitUsage, "did you mean log.segment.bytes?"},
 		{[]string{"config", "nothing"}, cli.ExitUsage, "nothing"},
 		{[]string{"copies", "--http", "127.0.0.1:1"}, cli.ExitUnreachable, "Is it running?"},
-		{[]string{"copies", "-o", "xml"}, cli.ExitUsage, "want table or json"},
+		{[]string{"copies", "-o", "xml"}, cli.ExitUsage, "want text or json"},
+		{[]string{"config", "print", "-o", "xml"}, cli.ExitUsage, "want text or json"},
+		{[]string{"config", "check"}, cli.ExitUsage, "--help"},
+		{[]string{"config", "check", "/nonexistent.yaml"}, cli.ExitFindings, "1 finding"},
+		{[]string{"config", "kafka", "log.retention.hour"}, cli.ExitNotFound, "no broker of Kafka"},
+		{[]string{"serve", "--kafka-config", "/nonexistent"}, cli.ExitUsage, "/nonexistent"},
 		{[]string{"adopt"}, cli.ExitUsage, "--help"},
 		{[]string{"adopt", "/nonexistent"}, cli.ExitFailed, "log.dirs"},
 	} {

@@ -14,6 +14,7 @@ import (
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
+	"penstock/cli"
 	"penstock/node"
 )
 
@@ -24,11 +25,13 @@ func newServe() *cobra.Command {
 		Long: `Runs the broker until SIGINT or SIGTERM; a second signal does not wait for connections.
 
 It listens on this machine alone unless told otherwise. Every flag is also a key of the YAML file (--config) and an environment
-variable (PENSTOCK_KAFKA_LISTEN); config print lists all keys. Where the broker listens stands in the log's line "ready" and in
+variable (PENSTOCK_KAFKA_LISTEN); config print lists all keys. Flags go before the environment, that before the YAML file, and
+that before Kafka's server.properties (--kafka-config). Where the broker listens stands in the log's line "ready" and in
 endpoints.json in the data directory while it runs.`,
 		Example: `  penstock serve --data ./data
   penstock serve --data /var/lib/penstock --kafka-listen 127.0.0.1:0 --http-listen 127.0.0.1:0
   penstock serve --config penstock.yaml --set log.retention.ms=3600000
+  penstock serve --kafka-config /etc/kafka/server.properties --insecure
   penstock serve --kafka-listen 0.0.0.0:9092 --advertise broker.example:9092 --insecure`,
 		Args: cobra.NoArgs,
 	}
@@ -49,6 +52,7 @@ func serve(l *node.Loaded) error {
 	for _, w := range l.Warnings {
 		log.Warn(w)
 	}
+	tellImport(l.Imported, log)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
@@ -82,6 +86,54 @@ func serve(l *node.Loaded) error {
 	}
 	announce(n.Info(), log)
 	return await(n, signals, log)
+}
+
+// tellImport tells what became of each entry of Kafka's server.properties: a table for a person, a line each for a program.
+func tellImport(entries []node.Imported, log *slog.Logger) {
+	if len(entries) > 0 && isatty.IsTerminal(os.Stderr.Fd()) {
+		_ = printImport(os.Stderr, entries) // nobody is there to read it
+		return
+	}
+	for _, i := range entries {
+		level := slog.LevelInfo
+		if i.Status == node.KafkaRefused || i.Status == node.KafkaUnknown {
+			level = slog.LevelWarn
+		}
+		log.Log(context.Background(), level, "imported from Kafka's configuration", "key", i.Key, "value", i.Value, "line", i.Line,
+			"status", string(i.Status), "sets", i.To, "to", i.As, "why", i.Why)
+	}
+}
+
+// printImport shows the entries by what became of them.
+func printImport(out io.Writer, entries []node.Imported) error {
+	e := &cli.Env{Out: out}
+	return e.Emit(nil, func(t *cli.Table) {
+		for _, part := range []struct {
+			status node.KafkaStatus
+			head   string
+		}{
+			{node.KafkaHonoured, "Taken from Kafka's configuration:"},
+			{node.KafkaAccepted, "Needs nothing here:"},
+			{node.KafkaRefused, "Without effect, because it is not served:"},
+			{node.KafkaUnknown, "Not known to Kafka either:"},
+		} {
+			head := part.head
+			for _, i := range entries {
+				if i.Status != part.status {
+					continue
+				}
+				if head != "" {
+					t.Note("%s", head)
+					head = ""
+				}
+				sets := ""
+				if i.As != "" {
+					sets = i.To + "=" + i.As
+				}
+				t.Row("  "+i.Key+"="+i.Value, sets, i.Why)
+			}
+		}
+	})
 }
 
 // await waits for a reason to stop, and stops.
