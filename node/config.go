@@ -2,6 +2,7 @@ package node
 
 import (
 	"log/slog"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,6 +55,7 @@ type Config struct {
 	OffsetsKept  time.Duration // after their group became empty
 	OffsetsEvery time.Duration // between two looks for old offsets
 	OffsetsParts int           // partitions of the journal of groups when it is made
+	OffsetsText  int           // bytes that a client may store with an offset
 	OffsetsShort int64         // bytes of a journal's log below which it is not shortened
 
 	SessionParts  int           // partitions that all fetch sessions remember together
@@ -230,6 +232,8 @@ func groupSettings() []setting {
 			duration(time.Second, func(c *Config) *time.Duration { return &c.OffsetsKept })},
 		{Key{"offsets.retention.interval", "10m", "between two looks for committed offsets that are too old", false},
 			duration(time.Second, func(c *Config) *time.Duration { return &c.OffsetsEvery })},
+		{Key{"offsets.metadata.max", "4096", "bytes that a client may store with a committed offset", false},
+			number(1, math.MaxInt16, func(c *Config) *int { return &c.OffsetsText })},
 		{Key{"offsets.partitions", "4", "partitions of the topic in which groups are stored, when it is made", false},
 			number(1, 1000, func(c *Config) *int { return &c.OffsetsParts })},
 		{Key{"offsets.shorten.above", "8MiB", "size of such a partition below which it is not written anew to be shorter", false},

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -179,6 +180,7 @@ func groupKeys() []kafkaKey {
 		row("group.coordinator.rebalance.protocols", "list", "classic,consumer,streams", "", takeProtocols, "classic is served, and must be among them"),
 		row("offsets.retention.minutes", "int", "10080", "offsets.retention", to("offsets.retention", minutes), ""),
 		row("offsets.retention.check.interval.ms", "long", "600000", "offsets.retention.interval", to("offsets.retention.interval", millis), ""),
+		row("offset.metadata.max.bytes", "int", "4096", "offsets.metadata.max", to("offsets.metadata.max", atMost(math.MaxInt16)), "more than 32,767 is taken for that"),
 		row("offsets.topic.num.partitions", "int", "50", "offsets.partitions", to("offsets.partitions", same), "of a topic that does not exist yet"),
 		row("offsets.topic.replication.factor", "short", "3", "", oneCopy, "1 is what there is; more stops the start"),
 	}
@@ -200,7 +202,6 @@ func refusalKeys() []kafkaKey {
 			"or give them in the environment", nil),
 		refused("remote.log.storage.system.enable", "boolean", "false", "tiered storage does not exist; true stops the start",
 			stopsAt("true", "what was moved to the remote storage would not be found. Set it to false to accept that")),
-		refused("offset.metadata.max.bytes", "int", "4096", "4096 bytes may be stored with a committed offset", nil),
 		refused("max.connections.per.ip.overrides", "string", "", "connections.max.per.ip is the same for every address", nil),
 		refused("cordoned.log.dirs", "list", "", "there is one data directory, which takes every partition", nil),
 		{KafkaKey{Name: "num.recovery.threads.per.data.dir", Type: "int", Default: "2", Status: KafkaHonoured, To: "open.parallel",

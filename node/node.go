@@ -195,7 +195,7 @@ func (n *Node) openDisk() error {
 		Logger: n.log, SyncParallel: n.c.SyncParallel, SyncAllFrom: orNever(n.c.SyncAllFrom), OpenFiles: n.c.OpenFiles, StallWarning: n.c.StallWarning,
 	})
 	if err != nil {
-		return fmt.Errorf("%w. Choose another directory with --data, or stop the broker that uses this one", err)
+		return dataError(root, err)
 	}
 	n.disk, n.info.Data = d, root
 	n.later("data directory", func(context.Context) error { return d.Close() })
@@ -226,7 +226,7 @@ func (n *Node) listen() (kafkaLn, httpLn net.Listener, err error) {
 	} {
 		ln, err := net.Listen("tcp", l.addr)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w. Stop what uses the address, or choose another with --%s", l.key, err, FlagName(l.key))
+			return nil, nil, listenError(l.key, l.addr, err)
 		}
 		*l.to, *l.at = ln, ln.Addr().String()
 		n.later(l.key, func(context.Context) error {
@@ -314,7 +314,7 @@ func (n *Node) lead(ctx context.Context) error {
 		Limits: group.Limits{
 			MinSession: n.c.SessionMin, MaxSession: n.c.SessionMax, InitialDelay: orNever(n.c.GroupDelay), MaxMembers: n.c.GroupMembers,
 		},
-		MaxGroups: n.c.Groups, JournalPartitions: n.c.OffsetsParts, ShortenAbove: n.c.OffsetsShort,
+		MaxGroups: n.c.Groups, MaxMetadata: n.c.OffsetsText, JournalPartitions: n.c.OffsetsParts, ShortenAbove: n.c.OffsetsShort,
 		Retention: n.c.OffsetsKept, ExpireEvery: n.c.OffsetsEvery,
 	})
 	n.later("groups", func(context.Context) error {
