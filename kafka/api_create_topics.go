@@ -89,9 +89,9 @@ func (s *session) createTopic(ctx context.Context, q *kmsg.CreateTopicsRequestTo
 	if !check && t != nil {
 		out.TopicID = t.ID
 	}
-	for _, c := range s.front.topicConfigs(n.Configs) {
+	for _, c := range s.front.topicConfigs(o.Topics.Image(), n.Configs) {
 		rc := kmsg.NewCreateTopicsResponseTopicConfig()
-		rc.Name, rc.Value, rc.Source = c.key.Name, kmsg.StringPtr(c.value), int8(c.source)
+		rc.Name, rc.Value, rc.Source = c.key.Name, c.shown(0), int8(c.source())
 		out.Configs = append(out.Configs, rc)
 	}
 	return codeNone, nil
@@ -99,7 +99,6 @@ func (s *session) createTopic(ctx context.Context, q *kmsg.CreateTopicsRequestTo
 
 // place decides on how many partitions a new topic has and on which brokers they lie.
 func (s *session) place(q *kmsg.CreateTopicsRequestTopic, n *meta.NewTopic) (code, error) {
-	o := &s.front.o
 	if len(q.ReplicaAssignment) > 0 {
 		if q.NumPartitions != -1 || q.ReplicationFactor != -1 {
 			return codeInvalidRequest, fmt.Errorf("both an assignment and a number of partitions or replicas were given")
@@ -107,7 +106,7 @@ func (s *session) place(q *kmsg.CreateTopicsRequestTopic, n *meta.NewTopic) (cod
 		return s.placeByHand(q, n)
 	}
 	if q.NumPartitions == -1 {
-		n.Partitions = o.DefaultPartitions
+		n.Partitions = s.front.defaultPartitions()
 	}
 	brokers := s.front.placeable()
 	factor := int(q.ReplicationFactor)

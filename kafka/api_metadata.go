@@ -81,7 +81,7 @@ func metadata(s *session, r request) {
 // missing lists the topics asked for by name that are to be created.
 func (c *metadataCall) missing() {
 	o := &c.s.front.o
-	if !o.AutoCreate || c.request.version >= firstMetadataAllow && !c.q.AllowAutoTopicCreation {
+	if c.request.version >= firstMetadataAllow && !c.q.AllowAutoTopicCreation || !c.s.front.autoCreate() {
 		return
 	}
 	img := o.Topics.Image()
@@ -99,7 +99,7 @@ func (c *metadataCall) createMissing(ctx context.Context) map[string]error {
 	failed := map[string]error{}
 	for _, name := range c.create {
 		_, err := o.Topics.CreateTopic(ctx, meta.NewTopic{
-			Name: name, Partitions: o.DefaultPartitions, Replicas: []penstock.BrokerID{o.Broker},
+			Name: name, Partitions: c.s.front.defaultPartitions(), Replicas: []penstock.BrokerID{o.Broker},
 		}, false)
 		if err != nil && !errors.Is(err, penstock.ErrTopicExists) {
 			failed[name] = fmt.Errorf("create topic %q: %w", name, err)

@@ -40,6 +40,8 @@ const (
 	opWrite
 	opCreate
 	opDelete
+	opAlter
+	opAlterConfigs
 	opDescribe
 	opDescribeConfigs
 	opIdempotentWrite
@@ -79,6 +81,7 @@ func newDispatcher(l Limits) *dispatcher {
 	d := &dispatcher{list: []*api{
 		apiProduce(l), apiFetch(), apiListOffsets(), apiMetadata(), apiVersions(), apiCreateTopics(), apiDeleteTopics(),
 		apiInitProducerID(), apiOffsetForLeaderEpoch(), apiDescribeConfigs(),
+		apiCreatePartitions(), apiAlterConfigs(), apiIncrementalAlterConfigs(), apiListConfigResources(),
 		apiFindCoordinator(), apiJoinGroup(), apiSyncGroup(), apiHeartbeat(), apiLeaveGroup(), apiOffsetCommit(), apiOffsetFetch(),
 		apiOffsetDelete(), apiDescribeGroups(), apiListGroups(), apiDeleteGroups(),
 	}}

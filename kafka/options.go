@@ -24,6 +24,12 @@ type Topics interface {
 	CreateTopic(ctx context.Context, n meta.NewTopic, check bool) (*meta.Topic, error)
 	// DeleteTopic deletes a topic.
 	DeleteTopic(ctx context.Context, id penstock.TopicID) error
+	// AddPartitions raises the number of a topic's partitions, or with check only says whether it could.
+	AddPartitions(ctx context.Context, id penstock.TopicID, count int, check bool) error
+	// SetConfigs replaces a topic's explicit configuration by what f makes of it.
+	SetConfigs(ctx context.Context, id penstock.TopicID, f func(map[string]string) (map[string]string, error)) error
+	// SetBrokerConfigs replaces what is set for brokers while they run by what f makes of it.
+	SetBrokerConfigs(ctx context.Context, scope string, f func(map[string]string) (map[string]string, error)) error
 	// ProducerIDs takes the next block of n producer ids.
 	ProducerIDs(ctx context.Context, n int) (penstock.ProducerID, error)
 }
@@ -46,15 +52,16 @@ type Options struct {
 	Partitions Partitions
 	Groups     *group.Coordinator // of consumer groups; without it their APIs are not served
 
-	AutoCreate        bool                // a Metadata request for an unknown topic creates it, if the client allows it
-	KeepTopics        bool                // clients may not delete topics
-	DefaultPartitions int                 // of a topic whose creator leaves it open; default 1
-	TopicDefaults     map[string]string   // broker-wide defaults of topic configuration, by catalogue key
-	BrokerConfigs     map[string]string   // what DescribeConfigs shows of this broker besides, by Kafka's names
-	Account           *metric.CopyAccount // payload bytes out; nil means that nobody reads them
-	Metrics           *metric.Registry    // requests by API and payload bytes in; nil means that nobody reads them
-	Now               func() time.Time    // default time.Now
-	Logger            *slog.Logger        // default: discard
+	AutoCreate        bool                 // a Metadata request for an unknown topic creates it, if the client allows it
+	KeepTopics        bool                 // clients may not delete topics
+	DefaultPartitions int                  // of a topic whose creator leaves it open; default 1
+	TopicDefaults     map[string]string    // broker-wide defaults of topic configuration, by catalogue key
+	BrokerConfigs     map[string]string    // what DescribeConfigs shows of this broker besides, by Kafka's names
+	BrokerKeys        map[string]BrokerKey // what there is to tell of these, and of others that count from the start on
+	Account           *metric.CopyAccount  // payload bytes out; nil means that nobody reads them
+	Metrics           *metric.Registry     // requests by API and payload bytes in; nil means that nobody reads them
+	Now               func() time.Time     // default time.Now
+	Logger            *slog.Logger         // default: discard
 	Limits            Limits
 }
 
