@@ -95,6 +95,18 @@ func (d *Disk) cover(dir string, number uint64) error {
 	return d.syncDir(dir)
 }
 
+// SyncNames sees that the names that lie in a directory are durable, those that a killed process left included, and those
+// that lead to it. Once this process has made sure it costs nothing.
+func (d *Disk) SyncNames(dir string) error {
+	if !fs.ValidPath(dir) {
+		return badName(dir)
+	}
+	if err := d.writable(); err != nil {
+		return err
+	}
+	return d.settle(dir)
+}
+
 // settle sees that dir and the names that are in it are durable. It costs a sync once per directory and process: what this
 // process adds later is synced as it is added, or is known to need one.
 func (d *Disk) settle(dir string) error {

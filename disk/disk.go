@@ -233,6 +233,26 @@ func (d *Disk) CreateLater(name string) (*Handle, error) {
 	return h, nil
 }
 
+// OpenLater is OpenFile for writing without waiting for the disk: that the file is durable in its directory is seen to as for
+// CreateLater.
+func (d *Disk) OpenLater(name string) (*Handle, error) {
+	dir, err := d.splitForWriting(name)
+	if err != nil {
+		return nil, err
+	}
+	h, err := d.table.open(name, ModeWrite)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.place(dir); err != nil {
+		h.Release()
+		return nil, err
+	}
+	d.addName(dir)
+	h.later.Store(true)
+	return h, nil
+}
+
 // OpenFile opens an existing file for reading and, with write, for writing. A file opened for writing is durable in its
 // directory on return; the bytes found in it need not be, after a kill, before a Sync. The handle carries one
 // reference, which the caller gives up by Release.

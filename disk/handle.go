@@ -209,15 +209,31 @@ func (h *Handle) Sync() error {
 	if err != nil {
 		return h.d.fail("sync "+h.name, err)
 	}
-	if h.later.Load() {
-		if err := h.d.settleLater(path.Dir(h.name)); err != nil {
-			return err
-		}
-		h.later.Store(false)
+	if err := h.SettleName(); err != nil {
+		return err
 	}
 	h.syncedTo(mark)
 	return nil
 }
+
+// SettleName sees that the file's name is durable, as it is but for files that CreateLater and OpenLater gave out and that were not
+// synced since. A failure takes the directory offline.
+func (h *Handle) SettleName() error {
+	if !h.later.Load() {
+		return nil
+	}
+	if err := h.d.writable(); err != nil {
+		return err
+	}
+	if err := h.d.settleLater(path.Dir(h.name)); err != nil {
+		return err
+	}
+	h.later.Store(false)
+	return nil
+}
+
+// Later reports whether the file's name may not be durable yet: a round that does not sync the file itself needs SettleName.
+func (h *Handle) Later() bool { return h.later.Load() }
 
 // syncedTo notes that the writing calls up to mark are durable. Syncs of one file may end in any order.
 func (h *Handle) syncedTo(mark uint64) {

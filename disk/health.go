@@ -72,6 +72,18 @@ func (d *Disk) took(op, name string, start time.Time) {
 	d.o.Logger.Warn("disk is slow", slog.String("call", op), slog.String("file", name), slog.Duration("took", long))
 }
 
+// SyncAll makes everything durable that was written on the file system so far, names and bytes, whoever wrote it, in one call. done is false
+// where that is not supported, and nothing happened. A failure takes the directory offline.
+func (d *Disk) SyncAll() (done bool, err error) {
+	if err := d.writable(); err != nil {
+		return false, err
+	}
+	if d.noSyncAll.Load() {
+		return false, nil
+	}
+	return d.syncAll()
+}
+
 // syncAll makes everything on the file system durable. done is false where that is not supported, and nothing happened.
 func (d *Disk) syncAll() (done bool, err error) {
 	covered := d.lastName()

@@ -177,3 +177,67 @@ func TestCreateLaterRemoved(t *testing.T) {
 		t.Errorf("it came back: %v, %v", es, err)
 	}
 }
+
+// TestOpenLater: a file that a killed process left is durable, with its names, after the first sync of the handle.
+func TestOpenLater(t *testing.T) {
+	m := disktest.New()
+	later(t, disk.New(m, disk.Options{}), "logs/a/0/log").Release()
+	m = m.Kill()
+	d := disk.New(m, disk.Options{})
+	m.StartTrace()
+	h, err := d.OpenLater("logs/a/0/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range m.Trace() {
+		if strings.HasPrefix(l, "sync") {
+			t.Errorf("opened with a sync: %s", l)
+		}
+	}
+	if err := h.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	h.Release()
+	if !holds(lostNames(m), "logs/a/0/log") {
+		t.Error("lost after its sync")
+	}
+	if _, err := d.OpenLater("logs/b/0/log"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("opened what is not there: %v", err)
+	}
+	if es, err := d.ReadDir("logs/b"); err != nil || len(es) > 0 {
+		t.Errorf("%v, %v", es, err)
+	}
+}
+
+// TestSyncNames: what a killed process left is durable once its directory was asked for, or everything was.
+func TestSyncNames(t *testing.T) {
+	m := disktest.New()
+	later(t, disk.New(m, disk.Options{}), "logs/a/0/log").Release()
+	m = m.Kill()
+	data := disktest.CrashOptions{Data: disktest.Kept, Names: disktest.Lost}
+	d := disk.New(m, disk.Options{})
+	if err := d.SyncNames("logs/a/0"); err != nil {
+		t.Fatal(err)
+	}
+	if !holds(m.CrashWith(data), "logs/a/0/log") {
+		t.Error("names are lost after SyncNames")
+	}
+	m.StartTrace()
+	if err := d.SyncNames("logs/a/0"); err != nil || len(m.Trace()) > 0 {
+		t.Errorf("a second time: %v, calls %q", err, m.Trace())
+	}
+	if err := d.SyncNames("../x"); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("outside of the root: %v", err)
+	}
+	later(t, d, "logs/b/0/log").Release()
+	if done, err := d.SyncAll(); !done || err != nil || !holds(lostNames(m), "logs/b/0/log") {
+		t.Errorf("sync of everything: %v, %v", done, err)
+	}
+	m.Inject("syncall#*=EIO")
+	if _, err := d.SyncAll(); !errors.Is(err, penstock.ErrOffline) {
+		t.Errorf("a failed sync of everything: %v", err)
+	}
+	if _, err := d.SyncAll(); !errors.Is(err, penstock.ErrOffline) {
+		t.Errorf("offline: %v", err)
+	}
+}

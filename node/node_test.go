@@ -174,6 +174,10 @@ func TestTopics(t *testing.T) {
 	}
 	logs := func(id kadm.TopicID) string { return filepath.Join(dir, "logs", fmt.Sprintf("%x", id[:])) }
 	id := topics["wide"].ID
+	last := client(t, n, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err := last.ProduceSync(ctx, &kgo.Record{Topic: "wide", Partition: 199, Value: []byte("v")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := os.Stat(filepath.Join(logs(id), "199")); err != nil {
 		t.Fatal(err)
 	}

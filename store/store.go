@@ -14,8 +14,8 @@ import (
 
 // Store holds the partitions of one layout on one disk. All methods may be called concurrently.
 type Store interface {
-	// Open opens a partition, with recovery where the last stop was not clean, or makes it if it does not exist. A
-	// partition that is open already is returned as it is.
+	// Open opens a partition, with recovery where the last stop was not clean, or makes it if it does not exist. That may
+	// cost nothing until the first append. A partition that is open already is returned as it is.
 	Open(id penstock.PartitionID, c Config) (Partition, error)
 	// Remove forgets a partition and deletes its files; readers that hold extents finish undisturbed.
 	Remove(id penstock.PartitionID) error

@@ -23,9 +23,11 @@ func (s *Store) Checkpoint() error {
 // checkpoint does it for ps; closing writes what the end of the process needs as well.
 func (s *Store) checkpoint(ps []*Partition, closing bool) error {
 	seq := s.seq.Add(1)
-	at := make([]facts, len(ps))
+	at, made := make([]facts, len(ps)), make([]bool, len(ps))
 	for i, p := range ps {
-		at[i] = p.beginCheckpoint(closing)
+		if at[i], made[i] = p.beginCheckpoint(closing); !made[i] {
+			continue
+		}
 		if p.Synced() < store.Mark(at[i].next) {
 			p.Commit() // all of them ask before the first is waited for: one round serves many
 		}
@@ -35,6 +37,9 @@ func (s *Store) checkpoint(ps []*Partition, closing bool) error {
 	s.mu.Unlock()
 	var errs []error
 	for i, p := range ps {
+		if !made[i] {
+			continue
+		}
 		gone, err := p.endCheckpoint(at[i])
 		if err != nil {
 			errs = append(errs, err)
@@ -68,11 +73,15 @@ func (s *Store) keepPoints(all map[penstock.PartitionID]facts) {
 }
 
 // beginCheckpoint writes what the log's files can do without a sync and returns the facts of the active segment, which
-// become its recovery point once the log is durable up to their end.
-func (p *Partition) beginCheckpoint(closing bool) facts {
+// become its recovery point once the log is durable up to their end. made is false for a partition without a log: nobody is to
+// vouch for files that are not there.
+func (p *Partition) beginCheckpoint(closing bool) (at facts, made bool) {
 	p.w.Lock()
 	defer p.w.Unlock()
 	seg := p.active()
+	if p.w.unmade {
+		return seg.facts, false
+	}
 	idle := p.w.idle == seg.next
 	if (idle || closing) && (p.w.zeroed > seg.size || p.w.torn || closing && p.w.reserved > seg.size) {
 		if err := p.cutTail(); err != nil {
@@ -84,12 +93,20 @@ func (p *Partition) beginCheckpoint(closing bool) facts {
 	}
 	p.heal()
 	if idle {
-		p.dropTail()
-		p.w.vec, p.w.buf = nil, nil
+		p.rest()
 	}
 	p.w.idle = seg.next
 	p.unlink(p.st.o.Now())
-	return seg.facts
+	return seg.facts, true
+}
+
+// rest gives up the memory that only appends need. The caller holds w.
+func (p *Partition) rest() {
+	p.dropTail()
+	p.w.vec, p.w.buf = nil, nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ring, p.ringN = nil, 0
 }
 
 // endCheckpoint waits until point is durable and writes the small files that are behind. It reports that the point is not

@@ -19,13 +19,19 @@
 //
 //  1. Index entries are a function of the log's bytes and of the interval that the segment began with. Each index file has
 //     its length and checksum elsewhere; one that does not fit is built again from the log.
+//
 //  2. The file "segments" names only segments that are durable, with their indexes. What it names and the disk does not
 //     have is damage: reported and quarantined, never cut. What lies after it and after the recovery point may be torn:
 //     recovery walks it batch by batch and cuts at the first that is not whole.
+//
 //  3. The published end of a partition moves only after the write succeeded. Bytes behind it are never served, and are
 //     cut off before anything else is written there.
+//
 //  4. A truncation is first made known ("segments" is replaced, and every recovery point noted before is void), then
 //     done, then synced. Offsets that were cut cannot come back with their old content.
+//
+//  5. A partition that nothing was appended to has no files. The first append makes them without waiting; their names are durable
+//     before a round of group commit tells that its first record is (disk.CreateLater), and before there is a second log.
 //
 // Locks: Partition.w serialises everything that writes files, Partition.mu guards what readers look at and is never
 // held over a call to the disk. Order: Store.mu, Partition.w, Partition.mu, cache.mu.

@@ -71,22 +71,64 @@ func dirName(id penstock.PartitionID) string {
 	return path.Join(logsDir, id.Topic.Hex(), strconv.Itoa(int(id.Partition)))
 }
 
-// create makes the files of a new segment. One that a failed attempt or a cut left behind is emptied.
-func (p *Partition) create(s *segment) error {
+// make makes the files of a partition that has none, at its first append. It waits for no sync: the names become durable with
+// the log's first round of group commit, before anybody is told that a record is. The file "segments" comes first and is empty:
+// it says whose directory this is. What a power cut leaves of a part of this is made again, or walked. The caller holds w.
+func (p *Partition) make() error {
+	seg, d := p.active(), p.st.d
+	h, err := d.CreateLater(p.dir + "/" + manifestFile)
+	switch {
+	case err == nil:
+		h.Release()
+	case !errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("partition %v: %w", p.id, err)
+	}
+	if err := p.writeMetadata(); err != nil {
+		return err
+	}
+	s := &segment{facts: facts{base: seg.base}}
+	if err := p.create(s, d.CreateLater); err != nil {
+		return fmt.Errorf("partition %v: %w", p.id, err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	seg.h, p.w.open, p.w.unmade = s.h, true, false
+	return nil
+}
+
+// writeMetadata makes partition.metadata, if it is not there. Its content is not synced: it is written again when it cannot be read.
+func (p *Partition) writeMetadata() error {
+	h, err := p.st.d.CreateLater(p.dir + "/" + metadataFile)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err == nil {
+		defer h.Release()
+		_, err = h.WriteVec([][]byte{appendMetadata(nil, p.id.Topic)}, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("partition %v: %w", p.id, err)
+	}
+	return nil
+}
+
+// create makes the files of a new segment, the log by how. One that a failed attempt or a cut left behind is emptied. The names of
+// the indexes are durable when the log's is.
+func (p *Partition) create(s *segment, how func(string) (*disk.Handle, error)) error {
 	for _, suffix := range [...]string{offSuffix, timeSuffix} {
-		h, err := p.createFile(fileName(p.dir, s.base, suffix))
+		h, err := p.createFile(fileName(p.dir, s.base, suffix), p.st.d.CreateLater)
 		if err != nil {
 			return err
 		}
 		h.Release()
 	}
-	h, err := p.createFile(s.logName(p.dir))
+	h, err := p.createFile(s.logName(p.dir), how)
 	s.h = h
 	return err
 }
 
-func (p *Partition) createFile(name string) (*disk.Handle, error) {
-	h, err := p.st.d.Create(name)
+func (p *Partition) createFile(name string, how func(string) (*disk.Handle, error)) (*disk.Handle, error) {
+	h, err := how(name)
 	if err == nil || !errors.Is(err, fs.ErrExist) {
 		return h, err
 	}
@@ -101,14 +143,14 @@ func (p *Partition) createFile(name string) (*disk.Handle, error) {
 }
 
 // writeIndexFile writes b at off into one index file and cuts it behind. A missing file is made, unless it
-// is one of ours and there is nothing to write.
+// is one of ours and there is nothing to write. Neither bytes nor name are durable on return: finishIndexes sees to that.
 func (p *Partition) writeIndexFile(name string, b []byte, off int64) error {
-	h, err := p.st.d.OpenFile(name, true)
+	h, err := p.st.d.OpenLater(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		if len(b) == 0 && strings.HasSuffix(name, baseSuffix) {
 			return nil
 		}
-		h, err = p.st.d.Create(name)
+		h, err = p.st.d.CreateLater(name)
 	}
 	if err != nil {
 		return err

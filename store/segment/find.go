@@ -22,7 +22,7 @@ type look struct {
 
 func (l *look) release() { l.h.Release() }
 
-// look takes segment i of the list as it is now; ok is false behind the last.
+// look takes segment i of the list as it is now; ok is false behind the last that has anything in it.
 func (p *Partition) look(i int) (l look, ok bool, err error) {
 	p.mu.RLock()
 	if p.closed {
@@ -34,6 +34,10 @@ func (p *Partition) look(i int) (l look, ok bool, err error) {
 		return l, false, nil
 	}
 	s := p.segs[i]
+	if s.size == 0 && s == p.active() {
+		p.mu.RUnlock()
+		return l, false, nil // nothing is in it, and it may have no file
+	}
 	l = look{s: s, size: s.size, next: s.next, build: s.build}
 	l.n = need{seg: s, gen: p.gen, load: true, sealed: s != p.active(), tally: p.wanted(s)}
 	p.mu.RUnlock()

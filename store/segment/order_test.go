@@ -72,7 +72,7 @@ func TestTruncateDuringCheckpoint(t *testing.T) {
 	r.add(10)
 	must(t, r.s.Checkpoint())
 	r.s.seq.Add(1)
-	point := r.p.beginCheckpoint(false)
+	point, _ := r.p.beginCheckpoint(false)
 	must(t, r.p.Truncate(4))
 	gone, err := r.p.endCheckpoint(point)
 	must(t, err)

@@ -76,8 +76,8 @@ type Partition struct {
 	head   tally                   // guarded by mu: entries of the active segment that only its files have
 	before entry                   // guarded by mu: the last of them
 	tail   index                   // guarded by mu: entries of the active segment in memory, those after head
-	ring   [hints]hint             // guarded by mu: the last appends to the active segment
-	ringN  int                     // guarded by mu: appends ever put into ring
+	ring   *[hints]hint            // guarded by mu: the last appends to the active segment; nil while ringN is 0
+	ringN  int                     // guarded by mu: appends put into ring
 	gen    int                     // guarded by mu: raised when offsets are taken back
 	dirty  []*disk.Handle          // guarded by mu: sealed files with unsynced writes, a reference each
 	round  round                   // guarded by mu: the round of group commit under way
@@ -104,6 +104,7 @@ type writer struct {
 	reserved int64  // bytes of the active file that have blocks
 	zeroed   int64  // the active file's length, at least the segment's size: zeros lie between
 	open     bool   // the active segment's handle is for writing
+	unmade   bool   // the partition has no log yet: the first append makes its files
 	torn     bool   // bytes of a failed write may lie behind the end
 	noZeros  bool   // writing zeros ahead failed once
 	jitter   int64  // milliseconds taken off the segment's age
@@ -236,13 +237,17 @@ func (p *Partition) ready() error {
 	return nil
 }
 
-// openActive opens the active segment for writing: after a clean stop that waits for the first append. The caller holds w.
+// openActive opens the active segment for writing, which waits for the first append: after a clean stop, and where there is no
+// file at all. The caller holds w.
 func (p *Partition) openActive() error {
 	if p.w.open {
 		return nil
 	}
+	if p.w.unmade {
+		return p.make()
+	}
 	seg := p.active()
-	h, err := p.st.d.OpenFile(seg.logName(p.dir), true)
+	h, err := p.st.d.OpenLater(seg.logName(p.dir))
 	if err != nil {
 		return fmt.Errorf("partition %v: segment %d: %w", p.id, seg.base, err)
 	}
@@ -337,6 +342,9 @@ func (p *Partition) publish(batches []penstock.Batch, l list) {
 	p.mu.Lock()
 	seg := p.active()
 	pos := seg.size
+	if p.ring == nil {
+		p.ring = new([hints]hint)
+	}
 	p.ring[p.ringN%hints] = hint{seg.next, pos}
 	p.ringN++
 	for i := range batches {
@@ -380,9 +388,13 @@ func (p *Partition) roll(now penstock.Timestamp) error {
 		return err
 	}
 	old := p.active()
+	// A second log must not be found without the first, which may never have been synced.
+	if err := old.h.SettleName(); err != nil {
+		return err
+	}
 	next := &segment{facts: facts{base: old.next, next: old.next, start: old.start + penstock.Position(old.size),
 		build: newBuilder(p.cfg.Load().IndexInterval)}}
-	if err := p.create(next); err != nil {
+	if err := p.create(next, p.st.d.Create); err != nil {
 		return err
 	}
 	p.settle()
@@ -437,7 +449,7 @@ func (p *Partition) sealSums(seg *segment) sums {
 
 // resetActive forgets what was in memory of the segment that was active before. The caller holds w and mu.
 func (p *Partition) resetActive() {
-	p.head, p.before, p.tail, p.ringN = tally{}, entry{}, index{}, 0
+	p.head, p.before, p.tail, p.ring, p.ringN = tally{}, entry{}, index{}, nil, 0
 	p.w.inFile, p.w.summed = tally{}, tally{}
 }
 

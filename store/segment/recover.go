@@ -21,10 +21,12 @@ type recovery struct {
 	point   facts              // the recovery point in a segment
 	pointed bool               // there is one that counts
 	foreign bool               // nothing of ours is here: a directory that Kafka wrote
+	fresh   bool               // there is no log, and nobody vouches for one
 	epochs  []store.EpochStart // as the file has them
 	durable penstock.Offset    // all below it was durable before
 	walked  int64              // bytes
 	cut     bool               // the log was cut
+	shorter bool               // recovery cut a file
 	broken  bool               // the last segment has a damaged end, nothing may be appended to it
 }
 
@@ -78,7 +80,19 @@ func (r *recovery) list() error {
 			r.p.w.states = append(r.p.w.states, off)
 		}
 	}
+	if err := r.durableNames(); err != nil {
+		return fmt.Errorf("partition %v: %w", r.p.id, err)
+	}
 	return r.strays()
+}
+
+// durableNames sees, after an unclean stop, that the names are durable that are about to be believed: a file that was replaced
+// just before a kill must not be the old one again after a power cut.
+func (r *recovery) durableNames() error {
+	if st := r.p.st; st.clean || st.settled || len(r.files) == 0 {
+		return nil
+	}
+	return r.p.st.d.SyncNames(r.p.dir)
 }
 
 // strays removes index files without a log: a segment that was being made or removed.
@@ -102,7 +116,10 @@ func (r *recovery) strays() error {
 // claims reads the small files. One that is damaged counts as missing.
 func (r *recovery) claims() error {
 	p := r.p
-	if _, ok := r.files[manifestFile]; ok {
+	size, ours := r.files[manifestFile]
+	if ours && size == 0 && r.young() {
+		r.m = &manifest{}
+	} else if ours {
 		b, err := p.st.d.ReadFile(p.dir+"/"+manifestFile, maxManifestBytes)
 		if err == nil {
 			r.m, err = parseManifest(b)
@@ -121,28 +138,22 @@ func (r *recovery) claims() error {
 			p.log().Error("leader epochs cannot be read, taking them from batches", "partition", p.id, "err", err)
 		}
 	}
-	if err := r.metadata(); err != nil {
-		return err
-	}
 	r.point, r.pointed = p.st.pointOf(p.id)
 	if r.m != nil {
 		p.void = r.m.void
 		r.pointed = r.pointed && p.st.pointSeq > r.m.void && r.point.base >= r.m.end()
 	}
-	_, ours := r.files[manifestFile]
 	r.foreign = !ours && !r.pointed && len(r.logs) > 0
-	if !ours && !r.pointed && len(r.logs) == 0 {
-		// A new one. The file says that the directory is ours before there is a log in it.
-		if err := p.st.touch(); err != nil {
-			return err
-		}
+	r.fresh = size == 0 && !r.pointed && len(r.logs) == 0
+	if r.fresh {
 		r.m = &manifest{}
-		if err := p.st.d.WriteFile(p.dir+"/"+manifestFile, r.m.append(nil)); err != nil {
-			return fmt.Errorf("partition %v: %w", p.id, err)
-		}
+		return nil
 	}
-	return nil
+	return r.metadata()
 }
+
+// young reports whether the directory may be as the first append made it: no log but the first.
+func (r *recovery) young() bool { return len(r.logs) == 0 || len(r.logs) == 1 && r.logs[0] == 0 }
 
 // metadata writes partition.metadata if there is none that can be read. It is for other tools; its content is not synced.
 func (r *recovery) metadata() error {
@@ -311,11 +322,17 @@ func (r *recovery) sealedLast() bool {
 // begin makes a new active segment.
 func (r *recovery) begin(base penstock.Offset, pos penstock.Position) error {
 	p := r.p
+	s := &segment{facts: facts{base: base, next: base, start: pos, build: newBuilder(p.cfg.Load().IndexInterval)}}
+	p.epochs = cutEpochs(p.epochs, base)
+	if r.fresh {
+		p.w.unmade = true
+		r.push(s)
+		return nil
+	}
 	if err := p.st.touch(); err != nil {
 		return err
 	}
-	s := &segment{facts: facts{base: base, next: base, start: pos, build: newBuilder(p.cfg.Load().IndexInterval)}}
-	if err := p.create(s); err != nil {
+	if err := p.create(s, p.st.d.Create); err != nil {
 		return err
 	}
 	r.push(s)
@@ -352,7 +369,7 @@ func (r *recovery) walk(s *segment, following penstock.Offset) error {
 		r.indexes(s)
 		return nil
 	}
-	h, err := p.st.d.OpenFile(s.logName(p.dir), true)
+	h, err := p.st.d.OpenLater(s.logName(p.dir))
 	if err != nil {
 		return err
 	}
@@ -392,6 +409,7 @@ func (r *recovery) walk(s *segment, following penstock.Offset) error {
 	if err := p.st.touch(); err != nil {
 		return err
 	}
+	r.shorter = true
 	return h.Truncate(s.size)
 }
 
@@ -564,11 +582,11 @@ func (r *recovery) finish() error {
 
 // settle makes durable what was found behind the recovery point. That a file is short may be news too: a truncation that a
 // killed process did not come to sync would be undone by a power cut, and old content would come back. Only a file that
-// is as long as a valid recovery point says is known to be durable.
+// is as long as a valid recovery point says is known to be durable, and what one sync has covered before recovery began.
 func (r *recovery) settle() error {
 	for _, s := range r.p.segs {
 		known := r.pointed && s.base == r.point.base && s.size == r.point.size && !r.cut
-		if s.h == nil || known || s.next <= r.durable && s != r.p.active() {
+		if s.h == nil || known || r.p.st.settled && !r.shorter || s.next <= r.durable && s != r.p.active() {
 			continue
 		}
 		if err := s.h.Sync(); err != nil {

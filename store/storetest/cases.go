@@ -464,10 +464,10 @@ func testRemoveAndList(t *testing.T, f Factory) {
 			t.Fatalf("list %v, want %d", ids, want)
 		}
 	}
-	list(2)
 	bs := []penstock.Batch{f.Batch(Spec{Records: 1, Bytes: 10, Tag: 5})}
 	_, err = q.Append(bs, 0, 0)
 	b.must(err)
+	list(2) // before, it may have had no file
 	es, err := q.Read(store.ReadRequest{From: 0, Limit: 1, Max: 1 << 20}, nil)
 	b.must(err)
 	b.must(b.s.Remove(other))
