@@ -113,12 +113,13 @@ func fetch(s *session, r request) {
 	t := s.front.routes.Load()
 	if !c.parse(t) {
 		c.recycle()
-		r.wire.Fail(fmt.Errorf("%w: version %d", errFetch, r.version))
+		r.refuse(fmt.Errorf("%w: version %d", errFetch, r.version))
 		return
 	}
 	c.request.body, c.request.client = nil, nil
 	r.wire.Release()
 	c.minBytes = min(c.minBytes, c.maxBytes)
+	r.seen.wait(c.wait)
 	c.resolve(t)
 	c.read()
 	if c.ready() {
@@ -233,10 +234,12 @@ func (c *fetchCall) note() {
 	stats := &c.front.apis.stats[keyFetch]
 	if c.whole != codeNone {
 		stats.failed(c.whole)
+		c.request.seen.fail(c.whole)
 	}
 	for i := range c.parts {
 		if p := &c.parts[i]; p.code != codeNone && p.told {
 			stats.failed(p.code)
+			c.request.seen.fail(p.code)
 		}
 	}
 }

@@ -93,7 +93,7 @@ func produce(s *session, r request) {
 	c.front, c.session, c.request = s.front, s, r
 	if !c.parse(s.front.routes.Load()) {
 		c.recycle()
-		r.wire.Fail(fmt.Errorf("%w: version %d", errProduce, r.version))
+		r.refuse(fmt.Errorf("%w: version %d", errProduce, r.version))
 		return
 	}
 	c.request.body, c.request.client = nil, nil
@@ -217,6 +217,7 @@ func (c *produceCall) settled() {
 		if p.code != codeNone {
 			refused++
 			c.front.apis.stats[keyProduce].failed(p.code)
+			c.request.seen.fail(p.code)
 		}
 	}
 	c.answer(refused)

@@ -105,6 +105,7 @@ type request struct {
 	api  *api
 	wire *wire.Request
 	body []byte // of the frame: gone once the frame is released
+	seen *seen  // nil if nobody is told of requests
 }
 
 // flex reports whether the request and its answer are in a flexible version.

@@ -60,6 +60,7 @@ type Options struct {
 	BrokerKeys        map[string]BrokerKey // what there is to tell of these, and of others that count from the start on
 	Account           *metric.CopyAccount  // payload bytes out; nil means that nobody reads them
 	Metrics           *metric.Registry     // requests by API and payload bytes in; nil means that nobody reads them
+	Requests          func(Answered)       // told of each request just before its answer; it must be quick. nil: nobody is
 	Now               func() time.Time     // default time.Now
 	Logger            *slog.Logger         // default: discard
 	Limits            Limits

@@ -80,6 +80,7 @@ func (c *produceCall) answer(refused int) {
 	r := c.request
 	if c.acks == penstock.AcksNone {
 		c.front.apis.stats[keyProduce].done(r.wire.Arrived(), c.front.o.Now())
+		r.tell(nil)
 		if refused > 0 {
 			r.wire.Fail(errProduceUnsaid)
 			return

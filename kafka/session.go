@@ -79,6 +79,7 @@ func (s *session) Serve(w *wire.Request) {
 		w.Fail(errHeader)
 		return
 	}
+	s.front.see(&r)
 	a.handle(s, r)
 }
 
@@ -129,7 +130,7 @@ func (r *request) decode(q kmsg.Request) bool {
 		err = q.ReadFrom(r.body)
 	}
 	if err != nil {
-		r.wire.Fail(fmt.Errorf("%s %d: %w", r.api.name, r.version, err))
+		r.refuse(fmt.Errorf("%s %d: %w", r.api.name, r.version, err))
 		return false
 	}
 	return true
@@ -148,6 +149,7 @@ func (s *session) reply(r request, resp kmsg.Response) {
 // send counts a request as done and gives its answer to the connection.
 func (f *Front) send(r request, a *wire.Answer) {
 	f.apis.stats[r.key].done(r.wire.Arrived(), f.o.Now())
+	r.tell(nil)
 	r.wire.Reply(a)
 }
 
@@ -155,6 +157,7 @@ func (f *Front) send(r request, a *wire.Answer) {
 func (s *session) count(r request, c code) int16 {
 	if c != codeNone {
 		s.front.apis.stats[r.key].failed(c)
+		r.seen.fail(c)
 	}
 	return int16(c)
 }

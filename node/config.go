@@ -73,11 +73,14 @@ type Config struct {
 	MetadataTime time.Duration // for the metadata store to start
 	Producers    int           // idempotent producers remembered for each partition
 
-	StopTime    time.Duration // for answers under way, at a stop
-	MemoryLimit int64         // 0: from the machine or its control group
-	MetricTopic int           // topics with series of their own
-	LogLevel    slog.Level
-	LogFormat   string // auto, text or json
+	StopTime      time.Duration // for answers under way, at a stop
+	MemoryLimit   int64         // 0: from the machine or its control group
+	MetricTopic   int           // topics with series of their own
+	LogLevel      slog.Level
+	LogFormat     string        // auto, text or json
+	Requests      string        // whose requests are logged: off, slow or all
+	RequestsSlow  time.Duration // what slow means
+	RequestsEvery int           // of all, one in so many is logged
 }
 
 // Key is one configuration of a node.
@@ -151,6 +154,12 @@ func placeSettings() []setting {
 		{Key{"logs.level", "info", "what is logged: debug, info, warn or error", true}, logLevel},
 		{Key{"logs.format", "auto", "auto, text or json; auto is text on a terminal", true},
 			oneOf(func(c *Config) *string { return &c.LogFormat }, "auto", "text", "json")},
+		{Key{"logs.requests", requestsOff, "log clients' requests, without what they carry: off, slow (and those that failed) or all", true},
+			oneOf(func(c *Config) *string { return &c.Requests }, requestsOff, requestsSlow, requestsAll)},
+		{Key{"logs.requests.slow", "500ms", "a request that takes longer is slow; what a client asked to wait does not count", false},
+			duration(1, func(c *Config) *time.Duration { return &c.RequestsSlow })},
+		{Key{"logs.requests.every", "1", "with logs.requests=all, one request in so many is logged", false},
+			number(1, 1_000_000_000, func(c *Config) *int { return &c.RequestsEvery })},
 	}
 }
 

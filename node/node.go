@@ -333,6 +333,7 @@ func (n *Node) lead(ctx context.Context) error {
 		Advertised: func() (string, int32) { return host, int32(port) },
 		Topics:     n.meta, Partitions: n.replicas, Groups: n.groups,
 		AutoCreate: n.c.AutoCreate, KeepTopics: !n.c.DeleteTopics, DefaultPartitions: n.c.Partitions, TopicDefaults: n.c.TopicDefault,
+		Requests:      newRequestLog(&n.c, n.log),
 		BrokerConfigs: n.brokerConfigs(), Account: n.account, Metrics: n.registry, Logger: n.log,
 		Limits: kafka.Limits{
 			ProduceBytes: n.c.RequestBytes, FetchBytes: n.c.FetchBytes, MaxWait: n.c.FetchWait, FetchSessions: n.c.FetchSessions,
