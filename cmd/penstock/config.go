@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"penstock/cli"
+	"penstock/cli/admin"
 	"penstock/meta"
 	"penstock/node"
 )
@@ -82,13 +83,16 @@ func local(c *cobra.Command) *cli.Env {
 func newConfig() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "config",
-		Short: "Show and check the configuration of a broker",
+		Short: "Show and check the configuration of a broker, and change that of a running cluster",
 		Example: `  penstock config print
+  penstock config get topic/orders
   penstock config check penstock.yaml server.properties`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newConfigPrint(), newConfigCheck(), newConfigTopics(), newConfigKafka())
+	e := &cli.Env{}
+	e.Mount(c, admin.ConfigCommands(e)...)
 	return c
 }
 

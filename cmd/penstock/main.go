@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"penstock/cli"
+	"penstock/cli/admin"
 	"penstock/node"
 )
 
@@ -73,7 +74,9 @@ sent is what lies on disk, and what lies on disk is what consumers get, sent by 
 // mountCluster adds the commands that work against any cluster.
 func mountCluster(root *cobra.Command) {
 	e := &cli.Env{}
-	for _, family := range []func(*cli.Env) []*cobra.Command{} {
+	for _, family := range []func(*cli.Env) []*cobra.Command{
+		admin.Commands,
+	} {
 		e.Mount(root, family(e)...)
 	}
 }
