@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"penstock"
+	"penstock/group"
 	"penstock/meta"
 )
 
@@ -59,7 +60,7 @@ func deleteTopics(s *session, r request) {
 }
 
 // deleteTopic deletes one topic, named by exactly one of name and id. The answer names it by both, for a client that knew only
-// one.
+// one. Kafka would delete a topic of its own, and every group's offsets with it, at a slip of the hand; here it stays.
 func (s *session) deleteTopic(ctx context.Context, r request, q *kmsg.DeleteTopicsRequestTopic) kmsg.DeleteTopicsResponseTopic {
 	out := kmsg.NewDeleteTopicsResponseTopic()
 	out.Topic, out.TopicID = q.Topic, q.TopicID
@@ -82,6 +83,11 @@ func (s *session) deleteTopic(ctx context.Context, r request, q *kmsg.DeleteTopi
 		return out
 	}
 	out.Topic, out.TopicID = kmsg.StringPtr(t.Name), t.ID
+	if group.Internal(t.Name) {
+		out.ErrorCode = s.count(r, codeInvalidTopic)
+		out.ErrorMessage = kmsg.StringPtr("the topic is the broker's own: all groups and their offsets would be lost; delete groups one by one instead")
+		return out
+	}
 	if err := s.front.o.Topics.DeleteTopic(ctx, t.ID); err != nil {
 		out.ErrorCode, out.ErrorMessage = s.count(r, codeOf(err)), kmsg.StringPtr(err.Error())
 	}

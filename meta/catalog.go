@@ -65,15 +65,14 @@ const (
 
 // Key describes one configuration: what DescribeConfigs, the documentation's table and validation read.
 type Key struct {
-	Name     string
-	Kind     Kind
-	Default  string
-	Doc      string // what it means
-	Valid    string // the values taken, in words
-	Broker   string // the broker-wide configuration that gives the default ("log.segment.bytes"); empty if none
-	Status   Status
-	Why      string // of what is not honoured
-	Honoured bool   // what is set has its effect or is refused: the status is not accepted
+	Name    string
+	Kind    Kind
+	Default string
+	Doc     string // what it means
+	Valid   string // the values taken, in words
+	Broker  string // the broker-wide configuration that gives the default ("log.segment.bytes"); empty if none
+	Status  Status
+	Why     string // of what is not honoured
 }
 
 // Catalog lists every topic configuration known, sorted by name. The slice is the caller's.

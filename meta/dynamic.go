@@ -44,7 +44,7 @@ const (
 // brokerCatalog is sorted by name. It is built once.
 var brokerCatalog = sync.OnceValue(func() []brokerSpec {
 	own := func(name string, kind Kind, def, doc string, r rule) brokerSpec {
-		k := Key{Name: name, Kind: kind, Default: def, Doc: doc, Valid: r.valid, Status: StatusHonoured, Honoured: true}
+		k := Key{Name: name, Kind: kind, Default: def, Doc: doc, Valid: r.valid, Status: StatusHonoured}
 		return brokerSpec{BrokerKey{k, ""}, func(v string) error { return r.set(&Settings{}, v) }}
 	}
 	list := []brokerSpec{

@@ -45,7 +45,7 @@ type rule struct {
 
 // honour is a configuration whose every value has its effect.
 func honour(name string, kind Kind, def, broker, doc string, r rule) spec {
-	return spec{Key{Name: name, Kind: kind, Default: def, Broker: broker, Doc: doc, Valid: r.valid, Status: StatusHonoured, Honoured: true}, r.set}
+	return spec{Key{Name: name, Kind: kind, Default: def, Broker: broker, Doc: doc, Valid: r.valid, Status: StatusHonoured}, r.set}
 }
 
 // accept is one whose values are kept and shown and need no effect; why says why.
@@ -55,7 +55,7 @@ func accept(name string, kind Kind, def, broker, doc, why string, r rule) spec {
 
 // refuse is one of which only some values are served; the rule refuses the others, and why says what to do instead.
 func refuse(name string, kind Kind, def, broker, doc, why string, r rule) spec {
-	return spec{Key{Name: name, Kind: kind, Default: def, Broker: broker, Doc: doc, Valid: r.valid, Status: StatusRefused, Why: why, Honoured: true}, r.set}
+	return spec{Key{Name: name, Kind: kind, Default: def, Broker: broker, Doc: doc, Valid: r.valid, Status: StatusRefused, Why: why}, r.set}
 }
 
 // sizeKeys count bytes, records and replicas.
