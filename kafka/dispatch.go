@@ -84,6 +84,8 @@ func newDispatcher(l Limits) *dispatcher {
 		apiCreatePartitions(), apiAlterConfigs(), apiIncrementalAlterConfigs(), apiListConfigResources(),
 		apiFindCoordinator(), apiJoinGroup(), apiSyncGroup(), apiHeartbeat(), apiLeaveGroup(), apiOffsetCommit(), apiOffsetFetch(),
 		apiOffsetDelete(), apiDescribeGroups(), apiListGroups(), apiDeleteGroups(),
+		apiDeleteRecords(), apiDescribeCluster(), apiDescribeLogDirs(), apiDescribeTopicPartitions(), apiDescribeProducers(),
+		apiListPartitionReassignments(), apiElectLeaders(), apiDescribeACLs(),
 	}}
 	for _, a := range d.list {
 		d.table[a.key] = a

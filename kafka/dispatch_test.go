@@ -20,7 +20,7 @@ func (a *api) faults() []string {
 		// Versions and keys may be zero; Produce and Fetch are decoded by hand and have no shape.
 		name := v.Type().Field(i).Name
 		free := name == "key" || name == "shown" || name == "min" || name == "shape" && (a.key == keyProduce || a.key == keyFetch) ||
-			name == "max" && a.key == keyOffsetDelete || name == "flexible" && kmsg.RequestForKey(a.key).IsFlexible()
+			name == "max" && kmsg.RequestForKey(a.key).MaxVersion() == 0 || name == "flexible" && kmsg.RequestForKey(a.key).IsFlexible()
 		if !free && v.Field(i).IsZero() {
 			out = append(out, name)
 		}

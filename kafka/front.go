@@ -53,6 +53,9 @@ func (f *Front) build() {
 	if f.o.Groups == nil {
 		f.apis.without(groupAPIs[:])
 	}
+	if f.o.LogDir == nil {
+		f.apis.without([]int16{keyDescribeLogDirs})
+	}
 	for _, a := range f.apis.list {
 		f.apis.stats[a.key].open(f.o.Metrics, f.o.Listener, a.name)
 	}

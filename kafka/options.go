@@ -51,6 +51,7 @@ type Options struct {
 	Topics     Topics
 	Partitions Partitions
 	Groups     *group.Coordinator // of consumer groups; without it their APIs are not served
+	LogDir     *LogDir            // the data directory; without it DescribeLogDirs is not served
 
 	AutoCreate        bool                 // a Metadata request for an unknown topic creates it, if the client allows it
 	KeepTopics        bool                 // clients may not delete topics

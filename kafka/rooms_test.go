@@ -88,6 +88,10 @@ func (h *house) raise(change func(*Options)) {
 	o := Options{
 		Listener: "kafka", Topics: h.meta, Partitions: h.replicas, Groups: h.groups, Account: h.account, Metrics: h.metrics, AutoCreate: true,
 		Advertised: func() (string, int32) { return endpointOf(h.addr) },
+		LogDir: &LogDir{Path: "/data", Err: d.Err, Space: func() (total, usable int64, err error) {
+			sp, err := d.Space()
+			return sp.Total, sp.Free, err
+		}},
 	}
 	if change != nil {
 		change(&o)

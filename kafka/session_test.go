@@ -25,7 +25,8 @@ func (nowhere) Partition(penstock.PartitionID) *replica.Partition { return nil }
 
 // empty is a front of a cluster without topics.
 func empty() *Front {
-	return New(Options{Topics: &fixedImage{img: &meta.Image{ClusterID: "c"}}, Partitions: nowhere{}})
+	dir := &LogDir{Err: func() error { return nil }, Space: func() (int64, int64, error) { return 2, 1, nil }}
+	return New(Options{Topics: &fixedImage{img: &meta.Image{ClusterID: "c"}}, Partitions: nowhere{}, LogDir: dir})
 }
 
 // frame is a request as kmsg frames it.

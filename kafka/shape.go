@@ -18,8 +18,8 @@ type shape []field
 // field is one field of a shape.
 type field struct {
 	kind  fieldKind
-	size  int   // of a fixed field: bytes on the wire; of an array: bytes in memory of one element
-	elem  shape // of an array
+	size  int   // of a fixed field: bytes on the wire; of an array or structure: bytes in memory of one element
+	elem  shape // of an array or structure
 	since int16 // first version that has the field
 	until int16 // last version that has it
 }
@@ -33,6 +33,7 @@ const (
 	kindBlob                   // a byte string
 	kindArray                  // of structures, each followed by its tagged fields
 	kindPlain                  // an array whose elements are primitives: they have no tagged fields
+	kindMaybe                  // a byte, -1 for null, and else a structure followed by its tagged fields
 )
 
 // everAfter is the last version of a field that was never taken away.
@@ -53,6 +54,11 @@ func plain[T any](elem field) field {
 	return field{kind: kindPlain, size: sizeOf[T](), elem: shape{elem}, until: everAfter}
 }
 
+// maybe is a structure or null, which kmsg decodes into a pointer to a T.
+func maybe[T any](fields ...field) field {
+	return field{kind: kindMaybe, size: sizeOf[T](), elem: fields, until: everAfter}
+}
+
 // sizeOf is how many bytes a value takes in memory, without what it points to.
 func sizeOf[T any]() int { return int(reflect.TypeFor[T]().Size()) }
 
@@ -67,6 +73,9 @@ const (
 	decodeFactor = 4       // bytes that decoding may take for each byte of the frame
 	decodeFree   = 1 << 19 // and these besides
 )
+
+// null is the byte that says that a structure is not there.
+const null = -1
 
 var errShape = errors.New("malformed request")
 
@@ -114,6 +123,11 @@ func (w *walker) field(f *field) {
 		w.allowed -= len(w.text()) + textCost
 	case kindBlob:
 		w.allowed -= len(w.bytes()) // a copy may be made
+	case kindMaybe:
+		if w.int8() != null && !w.bad {
+			w.allowed -= f.size + f.size/4
+			w.structure(f.elem)
+		}
 	default:
 		n := w.count()
 		// A quarter more: the allocator rounds up to its size classes.

@@ -331,7 +331,7 @@ func (n *Node) lead(ctx context.Context) error {
 	n.front = kafka.New(kafka.Options{
 		Listener: kafkaListener, Broker: n.c.Broker,
 		Advertised: func() (string, int32) { return host, int32(port) },
-		Topics:     n.meta, Partitions: n.replicas, Groups: n.groups,
+		Topics:     n.meta, Partitions: n.replicas, Groups: n.groups, LogDir: n.logDir(),
 		AutoCreate: n.c.AutoCreate, KeepTopics: !n.c.DeleteTopics, DefaultPartitions: n.c.Partitions, TopicDefaults: n.c.TopicDefault,
 		Requests:      newRequestLog(&n.c, n.log),
 		BrokerConfigs: n.brokerConfigs(), Account: n.account, Metrics: n.registry, Logger: n.log,
@@ -342,6 +342,14 @@ func (n *Node) lead(ctx context.Context) error {
 	})
 	n.info.Topics = n.meta.Image().Len()
 	return nil
+}
+
+// logDir is the data directory as Kafka's clients are told of it.
+func (n *Node) logDir() *kafka.LogDir {
+	return &kafka.LogDir{Path: n.info.Data, Err: n.disk.Err, Space: func() (total, usable int64, err error) {
+		sp, err := n.disk.Space()
+		return sp.Total, sp.Free, err
+	}}
 }
 
 // brokerConfigs is what Kafka's tools are shown of the node, by the names that they know.

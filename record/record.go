@@ -47,11 +47,12 @@ const defaultMaxBytes = 1<<20 + 12
 // walked, unless the rules need it. Errors wrap penstock.ErrCorrupt, ErrInvalidRecord, ErrInvalidTimestamp,
 // ErrTooLarge; that of an old magic wraps ErrMagic beside ErrInvalidRecord.
 func Validate(b []byte, r Rules) (penstock.Batch, error) {
+	// The magic lies where it always has, and messages of an old one may be shorter than a header of ours.
+	if len(b) > atMagic && b[atMagic] < magic {
+		return penstock.Batch{}, fmt.Errorf("%w: %w: %d", penstock.ErrInvalidRecord, ErrMagic, b[atMagic])
+	}
 	if len(b) < headerSize {
 		return penstock.Batch{}, fmt.Errorf("%w: %d bytes are no batch", penstock.ErrCorrupt, len(b))
-	}
-	if b[atMagic] < magic {
-		return penstock.Batch{}, fmt.Errorf("%w: %w: %d", penstock.ErrInvalidRecord, ErrMagic, b[atMagic])
 	}
 	h, err := parse(b)
 	if err != nil {
