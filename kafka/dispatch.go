@@ -13,6 +13,7 @@ type api struct {
 	after    frameLimit
 	right    right
 	shape    shape // of what kmsg decodes; nil where the decoder is written by hand
+	spare    bool  // bytes behind a whole request are passed over, as Kafka does for all APIs, because a client sends some
 	handle   func(s *session, r request)
 }
 

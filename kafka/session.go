@@ -124,7 +124,14 @@ func (s *session) wakeAll() {
 // decode reads the body into q after checking its shape. If it cannot it closes the connection and returns false: what
 // follows on it could not be trusted. Strings in q are copies, so the frame may be released.
 func (r *request) decode(q kmsg.Request) bool {
-	err := r.api.shape.check(r.body, r.version, r.flex())
+	check := r.api.shape.check
+	if r.api.spare {
+		check = func(body []byte, version int16, flex bool) error {
+			_, err := r.api.shape.measure(body, version, flex)
+			return err
+		}
+	}
+	err := check(r.body, r.version, r.flex())
 	if err == nil {
 		q.SetVersion(r.version)
 		err = q.ReadFrom(r.body)

@@ -81,17 +81,24 @@ var errShape = errors.New("malformed request")
 
 // check walks the body of a request and refuses what is malformed or would take too much memory to decode.
 func (s shape) check(body []byte, version int16, flex bool) error {
+	over, err := s.measure(body, version, flex)
+	if err == nil && over > 0 {
+		err = fmt.Errorf("%w: %d bytes too many", errShape, over)
+	}
+	return err
+}
+
+// measure is check, but counts the bytes that are left over, for APIs whose clients are known to send some.
+func (s shape) measure(body []byte, version int16, flex bool) (over int, err error) {
 	w := walker{reader: reader{b: body, flex: flex}, version: version, allowed: decodeFactor*len(body) + decodeFree}
 	w.structure(s)
 	switch {
 	case w.bad:
-		return errShape
+		return 0, errShape
 	case w.allowed < 0:
-		return fmt.Errorf("%w: %d bytes would take far more memory", errShape, len(body))
-	case len(w.b) > 0:
-		return fmt.Errorf("%w: %d bytes too many", errShape, len(w.b))
+		return 0, fmt.Errorf("%w: %d bytes would take far more memory", errShape, len(body))
 	}
-	return nil
+	return len(w.b), nil
 }
 
 // walker walks one body. It stops at once when it is bad or nothing more is allowed.
