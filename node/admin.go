@@ -34,7 +34,10 @@ type admin struct {
 	metrics atomic.Pointer[http.Handler] // nil until show
 }
 
-// newAdmin makes the listener's handlers. profiles are offered only where nobody else can reach them.
+// serveProfiles decides by http.profiles whether profiles are served on a host: auto is where nobody else can reach them.
+func serveProfiles(key, host string) bool { return key == "on" || key == "auto" && loopback(host) }
+
+// newAdmin makes the listener's handlers. profiles says whether the program's own state may be looked into.
 func newAdmin(h *health, account *metric.CopyAccount, profiles bool, log *slog.Logger) *admin {
 	a := &admin{log: log}
 	mux := http.NewServeMux()
@@ -61,7 +64,9 @@ func newAdmin(h *health, account *metric.CopyAccount, profiles bool, log *slog.L
 
 // show begins to answer /metrics.
 func (a *admin) show(g prometheus.Gatherer) {
-	h := promhttp.HandlerFor(g, promhttp.HandlerOpts{MaxRequestsInFlight: scrapes, ErrorHandling: promhttp.ContinueOnError})
+	h := promhttp.HandlerFor(g, promhttp.HandlerOpts{
+		MaxRequestsInFlight: scrapes, ErrorHandling: promhttp.ContinueOnError, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
+	})
 	a.metrics.Store(&h)
 }
 

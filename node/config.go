@@ -76,6 +76,11 @@ type Config struct {
 	StopTime      time.Duration // for answers under way, at a stop
 	MemoryLimit   int64         // 0: from the machine or its control group
 	MetricTopic   int           // topics with series of their own
+	MetricParts   int           // partitions with series of their own
+	MetricGroup   int           // committed offsets with series of their own
+	MetricLooks   int           // of these, those whose lag is told in bytes and seconds too
+	MetricNames   string        // jmx, or also newer
+	Profiles      string        // auto, on or off
 	LogLevel      slog.Level
 	LogFormat     string        // auto, text or json
 	Requests      string        // whose requests are logged: off, slow or all
@@ -221,6 +226,16 @@ func upkeepSettings() []setting {
 			size(0, func(c *Config) *int64 { return &c.MemoryLimit })},
 		{Key{"metrics.topics", "1000", "topics that have metrics of their own; the rest are added up", false},
 			number(0, 1_000_000, func(c *Config) *int { return &c.MetricTopic })},
+		{Key{"metrics.partitions", "1000", "partitions, of those topics, that have metrics of their own", false},
+			number(0, 1_000_000, func(c *Config) *int { return &c.MetricParts })},
+		{Key{"metrics.offsets", "2000", "committed offsets, by group, topic and partition, whose lag has metrics; the rest are counted", false},
+			number(0, 1_000_000, func(c *Config) *int { return &c.MetricGroup })},
+		{Key{"metrics.offsets.looks", "200", "of these, those whose lag is also measured in bytes and seconds, for which the disk may be read", false},
+			number(0, 1_000_000, func(c *Config) *int { return &c.MetricLooks })},
+		{Key{"metrics.names", "jmx", "names of Kafka's metrics: jmx, those of its JMX exporter, or both, with those of its newer exporter (...persec_total) besides", false},
+			oneOf(func(c *Config) *string { return &c.MetricNames }, "jmx", "both")},
+		{Key{"http.profiles", "auto", "serve /debug/pprof on http.listen: on, off, or auto, which is where only this machine can reach it", false},
+			oneOf(func(c *Config) *string { return &c.Profiles }, "auto", "on", "off")},
 	}
 }
 

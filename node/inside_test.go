@@ -119,7 +119,22 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// TestProfiles shows that profiles are offered only where nobody else can reach them, and that metrics wait for the start.
+// TestProfilesAsked demands that profiles are served where others can reach them only if a key allows it.
+func TestProfilesAsked(t *testing.T) {
+	for _, c := range []struct {
+		key, host string
+		want      bool
+	}{
+		{"auto", "127.0.0.1", true}, {"auto", "::1", true}, {"off", "127.0.0.1", false}, {"auto", "0.0.0.0", false}, {"auto", "10.0.0.1", false},
+		{"on", "0.0.0.0", true}, {"off", "0.0.0.0", false},
+	} {
+		if got := serveProfiles(c.key, c.host); got != c.want {
+			t.Errorf("http.profiles=%s on %s: %v", c.key, c.host, got)
+		}
+	}
+}
+
+// TestProfiles shows that profiles are offered only where they are to be, and that metrics wait for the start.
 func TestProfiles(t *testing.T) {
 	for _, profiles := range []bool{true, false} {
 		a := newAdmin(&health{}, metric.NewCopyAccount(), profiles, slog.New(slog.DiscardHandler))

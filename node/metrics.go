@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -19,8 +20,8 @@ import (
 // otherTopics is the label under which topics beyond the cap are added up. It is no legal name of a topic.
 const otherTopics = "(other)"
 
-// maxPartitionSeries bounds the partitions that have series of their own.
-const maxPartitionSeries = 1000
+// gaugeValue is short for what most metrics are.
+const gaugeValue = prometheus.GaugeValue
 
 // scraped is everything that metrics are made of. It is a prometheus.Collector that reads at each scrape, so that
 // nobody pays for metrics that nobody asks for.
@@ -37,7 +38,12 @@ type scraped struct {
 	image    func() *meta.Image
 	self     penstock.BrokerID
 	budget   *wire.Budget
-	topics   int // with series of their own
+	groups   groupsOf
+	look     *groupLook
+	idle     *idleMeter
+	topics   int  // with series of their own
+	parts    int  // partitions with series of their own
+	newNames bool // Kafka's names of its newer exporter besides
 }
 
 var _ prometheus.Collector = (*scraped)(nil)
@@ -59,11 +65,20 @@ func (s *scraped) Describe(chan<- *prometheus.Desc) {}
 // Collect reads everything.
 func (s *scraped) Collect(out chan<- prometheus.Metric) {
 	c := &collector{out: out, topics: s.namedTopics(), sums: map[string]*sum{}}
+	for _, api := range []string{"Produce", "Fetch"} { // there before the first of them
+		c.requests(api, 0)
+		c.failures(api, 0)
+	}
 	s.registry.Walk(c.sample)
 	s.copies(c)
 	s.files(c)
 	s.connections(c)
 	s.cluster(c)
+	s.groupLags(c)
+	s.host(c)
+	if s.newNames {
+		c.alias()
+	}
 	c.flush()
 }
 
@@ -106,6 +121,7 @@ func (c *collector) add(kind prometheus.ValueType, name, help string, value floa
 		if labels[i] == "topic" && v != "" && !c.topics[v] {
 			v = otherTopics
 		}
+		v = strings.ToValidUTF8(v, "\uFFFD") // clients choose names of groups
 		s.names, s.values = append(s.names, labels[i]), append(s.values, v)
 		key += "\x00" + v
 	}
@@ -123,6 +139,31 @@ func (c *collector) counter(name, help string, value int64, labels ...string) {
 
 func (c *collector) gauge(name, help string, value int64, labels ...string) {
 	c.add(prometheus.GaugeValue, name, help, float64(value), labels...)
+}
+
+// newerNames are what Kafka's newer exporter for Prometheus calls what the JMX exporter calls otherwise.
+var newerNames = map[string]string{
+	"kafka_server_brokertopicmetrics_messagesin_total":                   "kafka_server_brokertopicmetrics_messagesinpersec_total",
+	"kafka_server_brokertopicmetrics_bytesin_total":                      "kafka_server_brokertopicmetrics_bytesinpersec_total",
+	"kafka_server_brokertopicmetrics_bytesout_total":                     "kafka_server_brokertopicmetrics_bytesoutpersec_total",
+	"kafka_server_brokertopicmetrics_totalproducerequests_total":         "kafka_server_brokertopicmetrics_totalproducerequestspersec_total",
+	"kafka_server_brokertopicmetrics_totalfetchrequests_total":           "kafka_server_brokertopicmetrics_totalfetchrequestspersec_total",
+	"kafka_server_brokertopicmetrics_failedproducerequests_total":        "kafka_server_brokertopicmetrics_failedproducerequestspersec_total",
+	"kafka_server_brokertopicmetrics_failedfetchrequests_total":          "kafka_server_brokertopicmetrics_failedfetchrequestspersec_total",
+	"kafka_controller_controllerstats_uncleanleaderelections_total":      "kafka_controller_controllerstats_uncleanleaderelectionspersec_total",
+	"kafka_network_socketserver_networkprocessoravgidle_percent":         "kafka_network_socketserver_networkprocessoravgidlepercent",
+	"kafka_server_kafkarequesthandlerpool_requesthandleravgidle_percent": "kafka_server_kafkarequesthandlerpool_requesthandleravgidlepercent",
+}
+
+// alias shows metrics under their newer names besides.
+func (c *collector) alias() {
+	for _, s := range c.order {
+		if name := newerNames[s.name]; name != "" {
+			again := *s
+			again.name = name
+			c.order = append(c.order, &again)
+		}
+	}
 }
 
 func (c *collector) flush() {
@@ -173,11 +214,20 @@ func (c *collector) sample(m metric.Sample) {
 		c.counter(kafka, m.Help, m.Value, "topic", topic)
 	}
 	if m.Name == "kafka_requests_total" && (api == "Produce" || api == "Fetch") {
-		c.counter("kafka_server_brokertopicmetrics_total"+lower(api)+"requests_total", api+" requests.", m.Value)
+		c.requests(api, m.Value)
 	}
 	if m.Name == "kafka_errors_total" && (api == "Produce" || api == "Fetch") {
-		c.counter("kafka_server_brokertopicmetrics_failed"+lower(api)+"requests_total", "Errors in answers to "+api+" requests.", m.Value)
+		c.failures(api, m.Value)
 	}
+}
+
+// requests and failures show those of an API by the names of the JMX exporter.
+func (c *collector) requests(api string, n int64) {
+	c.counter("kafka_server_brokertopicmetrics_total"+lower(api)+"requests_total", api+" requests.", n)
+}
+
+func (c *collector) failures(api string, n int64) {
+	c.counter("kafka_server_brokertopicmetrics_failed"+lower(api)+"requests_total", "Errors in answers to "+api+" requests.", n)
 }
 
 func lower(api string) string { return string(api[0]|0x20) + api[1:] }
@@ -261,12 +311,13 @@ func (s *scraped) cluster(c *collector) {
 	for id, b := range img.Brokers {
 		c.gauge("kafka_broker_info", "A broker.", 1, "id", strconv.Itoa(int(id)), "address", b.Endpoints[kafkaListener])
 	}
-	var led, under, offline, underMin, atMin int64
+	var led, under, offline, underMin, atMin, replicas int64
 	img.Topics(func(t *meta.Topic) bool {
 		c.gauge("kafka_topic_partitions", "Partitions of the topic.", int64(len(t.Partitions)), "topic", t.Name)
 		for i := range t.Partitions {
 			p := &t.Partitions[i]
 			led += one(p.Leader == s.self)
+			replicas += int64(len(p.Replicas))
 			under += one(len(p.InSync) < len(p.Replicas))
 			offline += one(p.Leader == penstock.NoBroker)
 			underMin += one(len(p.InSync) < t.Settings.MinInSync)
@@ -281,6 +332,8 @@ func (s *scraped) cluster(c *collector) {
 	c.gauge("kafka_controller_kafkacontroller_offlinepartitionscount", "Partitions without a leader.", offline)
 	c.gauge("kafka_cluster_partition_underminisr", "Partitions with fewer replicas in sync than demanded.", underMin)
 	c.gauge("kafka_cluster_partition_atminisr", "Partitions with just as many replicas in sync as demanded.", atMin)
+	c.gauge("kafka_cluster_partition_replicascount", "Replicas of all partitions.", replicas)
+	c.counter("kafka_controller_controllerstats_uncleanleaderelections_total", "Leaders elected from outside the in-sync set, which never happens here.", 0)
 	s.partitions(c, img)
 }
 
@@ -300,7 +353,7 @@ func (s *scraped) partitions(c *collector, img *meta.Image) {
 	slices.SortFunc(all, func(a, b led) int {
 		return cmp.Or(cmp.Compare(a.t.Name, b.t.Name), cmp.Compare(a.p.ID().Partition, b.p.ID().Partition))
 	})
-	for _, l := range all[:min(len(all), maxPartitionSeries)] {
+	for _, l := range all[:min(len(all), s.parts)] {
 		n := l.p.ID().Partition
 		m, o, st := &l.t.Partitions[n], l.p.Offsets(), l.p.Stats()
 		labels := []string{"topic", l.t.Name, "partition", strconv.Itoa(int(n))}

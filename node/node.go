@@ -378,7 +378,7 @@ func (n *Node) brokerConfigs() map[string]string {
 // serveAdmin begins to answer HTTP, as soon as there is anything to say: a start may take long.
 func (n *Node) serveAdmin(ln net.Listener) {
 	host, _, _ := net.SplitHostPort(n.info.HTTP)
-	n.admin = newAdmin(n.health, n.account, loopback(host), n.log)
+	n.admin = newAdmin(n.health, n.account, serveProfiles(n.c.Profiles, host), n.log)
 	go n.admin.serve(ln)
 	n.later("HTTP clients", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, stopHTTP)
@@ -397,7 +397,9 @@ func (n *Node) serveKafka(ln net.Listener) error {
 	})
 	gatherer, err := newGatherer(&scraped{
 		registry: n.registry, account: n.account, disk: n.disk, server: server, replicas: n.replicas,
-		image: n.meta.Image, self: n.c.Broker, budget: budget, topics: n.c.MetricTopic,
+		image: n.meta.Image, self: n.c.Broker, budget: budget, groups: n.groups,
+		look: &groupLook{limits: group.LagLimits{Partitions: n.c.MetricGroup, Looks: n.c.MetricLooks}, now: time.Now},
+		idle: newIdleMeter(time.Now, processTime), topics: n.c.MetricTopic, parts: n.c.MetricParts, newNames: n.c.MetricNames == "both",
 	})
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
