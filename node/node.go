@@ -292,7 +292,7 @@ func (n *Node) openStores(ctx context.Context) error {
 }
 
 // lead brings up the partitions that this node leads, and makes itself known. Replicas subscribe before the front: when
-// the front hears of a topic its partitions are there, and when it hears that one is gone they are closed.
+// the front hears of a topic its partitions are on their way, and a change is answered when they are there.
 func (n *Node) lead(ctx context.Context) error {
 	n.info.Clean = n.segments.Clean() || n.meta.Image().Len() == 0
 	if !n.info.Clean {
@@ -308,9 +308,10 @@ func (n *Node) lead(ctx context.Context) error {
 		ProducerExpiry: n.c.ProducerExpiry, MaxProducers: n.c.Producers,
 	})
 	n.later("partitions", func(context.Context) error { return n.replicas.Close() })
-	n.meta.Subscribe(n.replicas.Apply)
+	n.meta.Subscribe(n.replicas.Follow)
+	seen := &topics{n.meta, n.replicas}
 	n.groups = group.New(group.Options{
-		Broker: n.c.Broker, Topics: n.meta, Partitions: n.replicas, Logger: n.log, Metrics: n.registry,
+		Broker: n.c.Broker, Topics: seen, Partitions: n.replicas, Logger: n.log, Metrics: n.registry,
 		Limits: group.Limits{
 			MinSession: n.c.SessionMin, MaxSession: n.c.SessionMax, InitialDelay: orNever(n.c.GroupDelay), MaxMembers: n.c.GroupMembers,
 		},
@@ -331,7 +332,7 @@ func (n *Node) lead(ctx context.Context) error {
 	n.front = kafka.New(kafka.Options{
 		Listener: kafkaListener, Broker: n.c.Broker,
 		Advertised: func() (string, int32) { return host, int32(port) },
-		Topics:     n.meta, Partitions: n.replicas, Groups: n.groups, LogDir: n.logDir(),
+		Topics:     seen, Partitions: n.replicas, Groups: n.groups, LogDir: n.logDir(),
 		AutoCreate: n.c.AutoCreate, KeepTopics: !n.c.DeleteTopics, DefaultPartitions: n.c.Partitions, TopicDefaults: n.c.TopicDefault,
 		Requests:      newRequestLog(&n.c, n.log),
 		BrokerConfigs: n.brokerConfigs(), Account: n.account, Metrics: n.registry, Logger: n.log,

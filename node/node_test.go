@@ -186,8 +186,11 @@ func TestTopics(t *testing.T) {
 			t.Fatalf("%v, %v", r, err)
 		}
 	}
-	if _, err := os.Stat(logs(id)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("files of the deleted topic: %v", err)
+	for _, err := os.Stat(logs(id)); !errors.Is(err, os.ErrNotExist); _, err = os.Stat(logs(id)) { // they go in the background
+		if ctx.Err() != nil {
+			t.Fatalf("files of the deleted topic: %v", err)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 	// A client of its own, because clients remember topics.
 	if topics, err := kadm.NewClient(client(t, n)).ListTopics(ctx); err != nil || len(topics) != 0 {

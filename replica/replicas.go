@@ -54,20 +54,11 @@ type Replicas struct {
 	o       Options
 	figures figures
 
-	// applying is held by who opens, closes or reconfigures partitions: one at a time. It is taken before mu.
-	applying sync.Mutex
-	closed   bool                          // guarded by applying
-	topics   map[penstock.TopicID]*applied // guarded by applying
-	ledgers  map[store.Log]*ledger         // guarded by mu; a log's while a partition on it is open
+	follower follower // its lock is taken before mu
 
-	mu    sync.RWMutex
-	parts map[penstock.PartitionID]*Partition // guarded by mu
-}
-
-// applied is a topic as it was applied last, and which of its partitions are led here.
-type applied struct {
-	topic *meta.Topic
-	led   map[int32]*Partition
+	mu      sync.RWMutex
+	parts   map[penstock.PartitionID]*Partition // guarded by mu: those that are open, or could not be opened
+	ledgers map[store.Log]*ledger               // guarded by mu; a log's while a partition on it is open
 }
 
 // figures are this room's metrics.
@@ -89,19 +80,21 @@ func newFigures(r *metric.Registry) figures {
 	}
 }
 
-// New makes Replicas without partitions; Apply brings them.
+// New makes Replicas without partitions; Follow brings them.
 func New(o Options) *Replicas {
 	o = o.withDefaults()
-	return &Replicas{
+	r := &Replicas{
 		o:       o,
 		figures: newFigures(o.Registry),
-		topics:  map[penstock.TopicID]*applied{},
 		ledgers: map[store.Log]*ledger{},
 		parts:   map[penstock.PartitionID]*Partition{},
 	}
+	r.follower.topics = map[penstock.TopicID]*applied{}
+	r.follower.changed.L = &r.follower.mu
+	return r
 }
 
-// Partition returns the partition, nil if it is not led here. It may be one that could not be opened.
+// Partition returns the partition, nil if it is not led here, or not open yet. It may be one that could not be opened.
 func (r *Replicas) Partition(id penstock.PartitionID) *Partition {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -125,76 +118,6 @@ func (r *Replicas) list() []*Partition {
 		all = append(all, p)
 	}
 	return all
-}
-
-// Apply brings the partitions up to the new image and returns when that is done: those led here are opened, or made, many
-// at once; changed settings and epochs are taken over; those led here no longer are closed, and those of deleted topics
-// deleted. It is a function for meta.Store.Subscribe. What is on disk and in no image it leaves alone, because
-// an image may be another cluster's.
-func (r *Replicas) Apply(_, img *meta.Image) {
-	var topics []*meta.Topic
-	img.Topics(func(t *meta.Topic) bool {
-		topics = append(topics, t)
-		return true
-	})
-	r.apply(topics)
-}
-
-// apply is Apply with the topics of the image. A topic is immutable, so one whose pointer is that of the last time has not
-// changed, and an image that differs in one topic costs a look at each. The jobs are for different partitions, so their
-// order does not matter; they run under applying, so the next image waits.
-func (r *Replicas) apply(topics []*meta.Topic) {
-	r.applying.Lock()
-	defer r.applying.Unlock()
-	if r.closed {
-		return
-	}
-	var jobs []func()
-	seen := make(map[penstock.TopicID]bool, len(topics))
-	for _, t := range topics {
-		seen[t.ID] = true
-		jobs = r.applyTopic(t, jobs)
-	}
-	for id, a := range r.topics {
-		if seen[id] {
-			continue
-		}
-		delete(r.topics, id)
-		for i := range a.topic.Partitions {
-			jobs = append(jobs, func() { r.remove(a.topic, int32(i), a.led[int32(i)]) })
-		}
-	}
-	r.run(jobs)
-	r.count()
-}
-
-// applyTopic adds what is to be done for one topic. The caller holds applying.
-func (r *Replicas) applyTopic(t *meta.Topic, jobs []func()) []func() {
-	a := r.topics[t.ID]
-	if a == nil {
-		a = &applied{led: map[int32]*Partition{}}
-		r.topics[t.ID] = a
-	}
-	if a.topic == t {
-		return jobs
-	}
-	a.topic = t
-	for i := range t.Partitions {
-		i := int32(i)
-		p, mine := a.led[i], t.Partitions[i].Leader == r.o.Broker
-		switch {
-		case mine && p == nil:
-			p = r.newPartition(t, i)
-			a.led[i] = p
-			jobs = append(jobs, func() { r.open(p, t); r.publish(p) })
-		case mine:
-			jobs = append(jobs, func() { p.reconfigure(t) })
-		case p != nil:
-			delete(a.led, i)
-			jobs = append(jobs, func() { r.close(p, errNotLed) })
-		}
-	}
-	return jobs
 }
 
 // Why a partition is closed.
@@ -279,7 +202,7 @@ func (r *Replicas) ledgerOf(log store.Log) *ledger {
 	return l
 }
 
-// count sets the gauges. The caller holds applying.
+// count sets the gauges.
 func (r *Replicas) count() {
 	n, failed := int64(0), int64(0)
 	for _, p := range r.list() {
@@ -295,12 +218,9 @@ func (r *Replicas) count() {
 // Close ends every partition, saves what they know of their producers and closes the stores, so that the next start finds
 // everything in order. Promises that are not met yet fail with ErrClosed. Calls after the first do nothing.
 func (r *Replicas) Close() error {
-	r.applying.Lock()
-	defer r.applying.Unlock()
-	if r.closed {
+	if !r.stop() {
 		return nil
 	}
-	r.closed = true
 	var mu sync.Mutex
 	var errs []error
 	var jobs []func()

@@ -86,43 +86,19 @@ func (r *Replicas) complain(what string, p *Partition, err error) {
 	}
 }
 
-// reopen tries again what could not be opened, as when a disk was full. The partition that failed becomes a closed one,
-// so that whoever keeps it looks for the new one.
+// reopen tries again what could not be opened, as when a disk was full, and waits for the outcome. The partition that failed becomes a
+// closed one, so that whoever keeps it looks for the new one.
 func (r *Replicas) reopen() {
-	r.applying.Lock()
-	defer r.applying.Unlock()
-	if r.closed {
-		return
-	}
-	var jobs []func()
-	for _, a := range r.topics {
-		for i, p := range a.led {
-			if p.Err() == nil {
-				continue
+	f := &r.follower
+	f.mu.Lock()
+	for _, a := range f.topics {
+		for _, p := range a.led {
+			if p.Err() != nil {
+				r.add(a, step{reopen: true})
+				break
 			}
-			again := r.newPartition(a.topic, i)
-			jobs = append(jobs, func() { r.tryAgain(a, again, p) })
 		}
 	}
-	r.run(jobs)
-	r.count()
-}
-
-// tryAgain replaces the partition p, which failed, if it can be opened now.
-func (r *Replicas) tryAgain(a *applied, again, p *Partition) {
-	topic := a.topic
-	if err := r.tryOpen(again, topic); err != nil {
-		return
-	}
-	r.o.Logger.Info("partition is open at last", "topic", topic.Name, "partition", p.id)
-	r.publish(again)
-	r.lead(a, again)
-	p.close(errReopen)
-}
-
-// lead notes the partition of an applied topic.
-func (r *Replicas) lead(a *applied, p *Partition) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	a.led[p.id.Partition] = p
+	f.mu.Unlock()
+	r.finish()
 }
