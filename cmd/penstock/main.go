@@ -15,6 +15,7 @@ import (
 
 	"penstock/cli"
 	"penstock/cli/admin"
+	"penstock/cli/data"
 	"penstock/node"
 )
 
@@ -76,6 +77,7 @@ func mountCluster(root *cobra.Command) {
 	e := &cli.Env{}
 	for _, family := range []func(*cli.Env) []*cobra.Command{
 		admin.Commands,
+		data.Commands,
 	} {
 		e.Mount(root, family(e)...)
 	}
