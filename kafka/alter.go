@@ -324,19 +324,29 @@ func (f *Front) scopeOf(name string) error {
 // fixedConfig refuses the configurations of a broker that count from its start on, saying where they are set.
 func (f *Front) fixedConfig(configs map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(configs)) {
-		if _, dynamic := meta.LookupBroker(name); dynamic {
+		if hasBroker(name) {
 			continue
 		}
 		k, known := f.brokerKey(name)
 		switch {
 		case !known:
+		case k.Unserved != "":
+			return fmt.Errorf("%w: %s has no effect here: %s", errAlter, name, k.Unserved)
 		case k.File == "":
 			return fmt.Errorf("%w while the broker runs: cannot update these configs dynamically: %s. Set it in the broker's configuration and start it again", errAlter, name)
+		case hasBroker(k.File):
+			return fmt.Errorf("%w while the broker runs: cannot update these configs dynamically: %s. Alter %s instead", errAlter, name, k.File)
 		default:
 			return fmt.Errorf("%w while the broker runs: cannot update these configs dynamically: %s. Set %s in the broker's configuration and start it again", errAlter, name, k.File)
 		}
 	}
 	return nil
+}
+
+// hasBroker reports whether a configuration of brokers can be altered while they run.
+func hasBroker(name string) bool {
+	_, ok := meta.LookupBroker(name)
+	return ok
 }
 
 // difference says what an alteration changed, for the log.

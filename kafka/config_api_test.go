@@ -146,7 +146,7 @@ func TestAlterConfigs(t *testing.T) {
 func TestAlterRefusals(t *testing.T) {
 	h := build(t, "", func(o *Options) {
 		o.BrokerConfigs = map[string]string{"log.dirs": "/data"}
-		o.BrokerKeys = map[string]BrokerKey{"log.dirs": {File: "data"}}
+		o.BrokerKeys = map[string]BrokerKey{"log.dirs": {File: "data"}, "num.io.threads": {Unserved: "there are no such threads"}, "log.retention.hours": {File: "log.retention.ms"}}
 	})
 	h.topic("t", 1, nil)
 	h.topic(group.JournalTopic, 1, map[string]string{"retention.ms": "-1"})
@@ -179,6 +179,8 @@ func TestAlterRefusals(t *testing.T) {
 		{resourceOf(ofBroker, "", "log.dirs", opSet, "/x"), codeInvalidRequest, "Set data in the broker's configuration"},
 		{resourceOf(ofBroker, "0", "broker.id", opSet, "5"), codeInvalidRequest, "cannot update these configs dynamically: broker.id"},
 		{resourceOf(ofBroker, "0", "broker.id", opUnset, "null"), codeInvalidRequest, "cannot update these configs dynamically: broker.id"},
+		{resourceOf(ofBroker, "0", "log.retention.hours", opSet, "5"), codeInvalidRequest, "Alter log.retention.ms instead"},
+		{resourceOf(ofBroker, "0", "num.io.threads", opSet, "5"), codeInvalidRequest, "num.io.threads has no effect here: there are no such threads"},
 		{resourceOf(ofBroker, "0", "num.partition", opSet, "5"), codeInvalidRequest, "did you mean num.partitions?"},
 		{resourceOf(ofBroker, "0", "num.partition", opUnset, "null"), codeInvalidRequest, "did you mean num.partitions?"},
 		{resourceOf(kmsg.ConfigResourceTypeGroupConfig, "g", "consumer.session.timeout.ms", opSet, "1"), codeInvalidRequest, "groups have no configuration"},
@@ -328,8 +330,8 @@ func (h *house) layersOf(kind kmsg.ConfigResourceType, resource, name string) st
 func TestDescribeLayers(t *testing.T) {
 	h := build(t, "", func(o *Options) {
 		o.TopicDefaults = map[string]string{"retention.ms": "4000"}
-		o.BrokerConfigs = map[string]string{"log.dirs": "/data", "ssl.keystore.password": "hush"}
-		o.BrokerKeys = map[string]BrokerKey{"ssl.keystore.password": {Secret: true}}
+		o.BrokerConfigs = map[string]string{"log.dirs": "/data", "ssl.keystore.password": "hush", "max.connections": "5", "group.max.size": "7"}
+		o.BrokerKeys = map[string]BrokerKey{"ssl.keystore.password": {Secret: true}, "max.connections": {Default: "6"}, "group.max.size": {Default: "7"}}
 	})
 	h.topic("t", 1, nil)
 	const file, base = " log.retention.ms=4000/4", " log.retention.ms=604800000/5"
@@ -349,7 +351,9 @@ func TestDescribeLayers(t *testing.T) {
 	const all = " log.retention.ms=2000/2 log.retention.ms=3000/3" + file + base
 	expect(ofTopic, "t", "retention.ms", "1000/1 retention.ms=1000/1"+all)
 	expect(ofBroker, "0", "log.retention.ms", "2000/2"+all)
-	expect(ofBroker, "0", "num.partitions", "1/4 num.partitions=1/4 num.partitions=1/5")
+	expect(ofBroker, "0", "num.partitions", "1/5 num.partitions=1/5")
+	expect(ofBroker, "0", "max.connections", "5/4 fixed max.connections=5/4 max.connections=6/5")
+	expect(ofBroker, "0", "group.max.size", "7/5 fixed group.max.size=7/5")
 	expect(ofBroker, "0", "log.dirs", "/data/4 fixed log.dirs=/data/4")
 	expect(ofBroker, "0", "ssl.keystore.password", "/4 fixed ssl.keystore.password=/4")
 	expect(ofTopic, "t", "penstock.layout", "segment/5 penstock.layout=segment/5")

@@ -91,10 +91,12 @@ func (f *Front) topicConfigs(img *meta.Image, set map[string]string) []config {
 
 // BrokerKey is what is told of one configuration of the broker by Kafka's name.
 type BrokerKey struct {
-	Kind   meta.Kind // default string
-	Doc    string
-	File   string // the key that sets it in this broker's own configuration; empty if there is none of its own
-	Secret bool   // its value is never shown
+	Kind     meta.Kind // default string
+	Doc      string
+	Default  string // Kafka's; empty if it has none
+	File     string // the key that sets it in this broker's own configuration; empty if there is none
+	Unserved string // of one that has no effect here, why not
+	Secret   bool   // its value is never shown
 }
 
 // ownKeys are those that the front has values of. Options.BrokerKeys goes before them.
@@ -149,28 +151,37 @@ func (f *Front) brokerConfigs(img *meta.Image) []config {
 		out = append(out, c)
 	}
 	for name, v := range f.fixedConfigs() {
-		if _, dynamic := meta.LookupBroker(name); dynamic {
+		if hasBroker(name) {
 			continue
 		}
 		k, _ := f.brokerKey(name)
 		c := config{key: meta.Key{Name: name, Kind: k.Kind, Doc: k.Doc}, readOnly: true, secret: k.Secret}
-		c.add(name, v, sourceStatic)
+		if v != k.Default || k.Default == "" {
+			c.add(name, v, sourceStatic)
+		}
+		if k.Default != "" {
+			c.add(name, k.Default, sourceDefault)
+		}
 		out = append(out, c)
 	}
 	slices.SortFunc(out, func(a, b config) int { return cmp.Compare(a.key.Name, b.key.Name) })
 	return out
 }
 
-// static is what the broker's file says of a configuration that can be altered while it runs.
+// static is what the broker's file says of a configuration that can be altered while it runs. Of the broker's own it says
+// something where it does not say the default.
 func (f *Front) static(k meta.BrokerKey) (string, bool) {
-	switch {
-	case k.Name == meta.BrokerAutoCreate:
-		return strconv.FormatBool(f.o.AutoCreate), true
-	case k.Name == meta.BrokerPartitions:
-		return strconv.Itoa(f.o.DefaultPartitions), true
+	var v string
+	switch k.Name {
+	case meta.BrokerAutoCreate:
+		v = strconv.FormatBool(f.o.AutoCreate)
+	case meta.BrokerPartitions:
+		v = strconv.Itoa(f.o.DefaultPartitions)
+	default:
+		v, ok := f.o.TopicDefaults[k.Topic]
+		return v, ok
 	}
-	v, ok := f.o.TopicDefaults[k.Topic]
-	return v, ok
+	return v, v != k.Default
 }
 
 // everyBrokerConfigs lists what was set on all brokers while they ran, by name.

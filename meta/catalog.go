@@ -45,12 +45,15 @@ type Kind int8
 
 // The kinds.
 const (
-	KindBool   Kind = 1
-	KindString Kind = 2
-	KindInt    Kind = 3
-	KindLong   Kind = 5
-	KindDouble Kind = 6
-	KindList   Kind = 7
+	KindBool     Kind = 1
+	KindString   Kind = 2
+	KindInt      Kind = 3
+	KindShort    Kind = 4
+	KindLong     Kind = 5
+	KindDouble   Kind = 6
+	KindList     Kind = 7
+	KindClass    Kind = 8
+	KindPassword Kind = 9
 )
 
 // Status says what becomes of a configuration that is set.

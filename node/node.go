@@ -279,15 +279,13 @@ func (n *Node) openStores(ctx context.Context) error {
 	if err := errors.Join(engineErr, storeErr); err != nil {
 		return fmt.Errorf("data directory %s: %w", n.info.Data, err)
 	}
-	s, err := meta.Open(ctx, meta.Options{Engine: n.engine, Defaults: n.c.TopicDefault, Logger: n.log})
+	s, err := meta.Open(ctx, meta.Options{Engine: n.engine, Broker: n.c.Broker, Defaults: n.c.TopicDefault, Logger: n.log})
 	if err != nil {
 		return fmt.Errorf("metadata in %s: %w", filepath.Join(n.info.Data, metaDir), err)
 	}
 	n.meta, n.info.ClusterID = s, s.Image().ClusterID
 	n.later("metadata", func(context.Context) error { return s.Close() })
-	if d, err := meta.Parse(nil, n.c.TopicDefault); err == nil {
-		n.info.Durability = d.Durability.String()
-	}
+	n.info.Durability = s.Image().Defaults.Durability.String()
 	return nil
 }
 
@@ -335,7 +333,7 @@ func (n *Node) lead(ctx context.Context) error {
 		Topics:     seen, Partitions: n.replicas, Groups: n.groups, LogDir: n.logDir(),
 		AutoCreate: n.c.AutoCreate, KeepTopics: !n.c.DeleteTopics, DefaultPartitions: n.c.Partitions, TopicDefaults: n.c.TopicDefault,
 		Requests:      newRequestLog(&n.c, n.log),
-		BrokerConfigs: n.brokerConfigs(), Account: n.account, Metrics: n.registry, Logger: n.log,
+		BrokerConfigs: n.brokerConfigs(), BrokerKeys: brokerKeys(), Account: n.account, Metrics: n.registry, Logger: n.log,
 		Limits: kafka.Limits{
 			ProduceBytes: n.c.RequestBytes, FetchBytes: n.c.FetchBytes, MaxWait: n.c.FetchWait, FetchSessions: n.c.FetchSessions,
 			SessionPartitions: n.c.SessionParts, SessionIdle: n.c.SessionIdle, ControlTime: n.c.ControlTime, AutoCreateTopics: n.c.AutoCreateMax,
@@ -351,29 +349,6 @@ func (n *Node) logDir() *kafka.LogDir {
 		sp, err := n.disk.Space()
 		return sp.Total, sp.Free, err
 	}}
-}
-
-// brokerConfigs is what Kafka's tools are shown of the node, by the names that they know.
-func (n *Node) brokerConfigs() map[string]string {
-	millis := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
-	out := map[string]string{
-		"listeners":                               "PLAINTEXT://" + n.info.Kafka,
-		"advertised.listeners":                    "PLAINTEXT://" + n.info.Advertised,
-		"log.dirs":                                n.info.Data,
-		"queued.max.request.bytes":                strconv.FormatInt(n.c.RequestMemory, 10),
-		"max.connections":                         strconv.Itoa(n.c.Conns),
-		"connections.max.idle.ms":                 millis(n.c.Idle),
-		"log.retention.check.interval.ms":         millis(n.c.RetentionEvery),
-		"log.flush.offset.checkpoint.interval.ms": millis(n.c.CheckpointEvery),
-		"producer.id.expiration.ms":               millis(n.c.ProducerExpiry),
-	}
-	if n.c.ConnsPerIP > 0 {
-		out["max.connections.per.ip"] = strconv.Itoa(n.c.ConnsPerIP)
-	}
-	if n.c.Rack != "" {
-		out["broker.rack"] = n.c.Rack
-	}
-	return out
 }
 
 // serveAdmin begins to answer HTTP, as soon as there is anything to say: a start may take long.
