@@ -3,6 +3,7 @@ package group
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"time"
 
 	"penstock"
@@ -16,6 +17,8 @@ import (
 //	value 1     int16 version | int64 offset | string metadata | int64 commit time | int64 expiry
 //	value 2     as 0
 //	value 3     int16 version | int64 offset | int32 leader epoch | string metadata | int64 commit time
+//	value 4     int16 version | int64 offset | int32 leader epoch | compact string metadata | int64 commit time | tagged fields
+//	            tag 0: uuid of the topic
 //
 //	key 2       int16 version | string group
 //	value 0..3  int16 version | string protocol type | int32 generation | string protocol? | string leader?
@@ -23,12 +26,15 @@ import (
 //	member      string id | string instance? (from 3) | string client id | string client host
 //	            | int32 rebalance ms (from 1) | int32 session ms | bytes metadata | bytes assignment
 //
-// A null value deletes its key. Value 1 of an offset is written where the client said how long to keep it, which newer
+// A compact string is an unsigned varint, one more than its length, and its bytes; tagged fields are their number, and of each its tag,
+// its length and its bytes, all lengths unsigned varints. A null value deletes its key. Value 4 is written where the topic's id is known:
+// it tells offsets of a topic from those of a later one of the same name. Value 1 of an offset is written where the client said how long to keep it, which newer
 // versions of the protocol no longer allow.
 const (
 	offsetKeyVersion   = 1
 	groupKeyVersion    = 2
 	offsetValueVersion = 3
+	offsetValueTopic   = 4
 	offsetValueExpiry  = 1
 	groupValueVersion  = 3
 )
@@ -40,6 +46,7 @@ type Committed struct {
 	Metadata string             // the client's own, at most Options.MaxMetadata bytes
 	At       penstock.Timestamp // when it was committed
 	Expires  penstock.Timestamp // when it is forgotten, NoTimestamp for what the broker's retention says
+	TopicID  penstock.TopicID   // of the topic that it is about, zero if that is not known but by its name
 }
 
 func appendText(b []byte, s string) []byte {
@@ -76,33 +83,81 @@ func appendCommitted(b []byte, c *Committed) []byte {
 		b = binary.BigEndian.AppendUint64(b, uint64(c.At))
 		return binary.BigEndian.AppendUint64(b, uint64(c.Expires))
 	}
-	b = binary.BigEndian.AppendUint16(b, offsetValueVersion)
+	byName := c.TopicID == penstock.TopicID{}
+	if byName {
+		b = binary.BigEndian.AppendUint16(b, offsetValueVersion)
+	} else {
+		b = binary.BigEndian.AppendUint16(b, offsetValueTopic)
+	}
 	b = binary.BigEndian.AppendUint64(b, uint64(c.Offset))
 	b = binary.BigEndian.AppendUint32(b, uint32(c.Epoch))
-	b = appendText(b, c.Metadata)
-	return binary.BigEndian.AppendUint64(b, uint64(c.At))
+	if byName {
+		b = appendText(b, c.Metadata)
+		return binary.BigEndian.AppendUint64(b, uint64(c.At))
+	}
+	b = binary.AppendUvarint(b, uint64(len(c.Metadata))+1)
+	b = append(b, c.Metadata...)
+	b = binary.BigEndian.AppendUint64(b, uint64(c.At))
+	b = append(b, 1, tagTopicID, byte(len(c.TopicID)))
+	return append(b, c.TopicID[:]...)
 }
+
+// tagTopicID is the tag of the topic's id in value 4 of an offset.
+const tagTopicID = 0
 
 func decodeCommitted(v []byte) (Committed, error) {
 	r := reader{b: v}
 	c := Committed{Epoch: penstock.NoEpoch, Expires: penstock.NoTimestamp}
 	version := r.int16()
-	if version < 0 || version > offsetValueVersion {
+	if version < 0 || version > offsetValueTopic {
 		return c, fmt.Errorf("%w: offset in version %d", penstock.ErrCorrupt, version)
 	}
 	c.Offset = penstock.Offset(r.int64())
-	if version == offsetValueVersion {
+	if version >= offsetValueVersion {
 		c.Epoch = penstock.Epoch(r.int32())
 	}
-	c.Metadata = r.text()
+	if version >= offsetValueTopic {
+		c.Metadata = r.compactText()
+	} else {
+		c.Metadata = r.text()
+	}
 	c.At = penstock.Timestamp(r.int64())
 	if version == offsetValueExpiry {
 		c.Expires = penstock.Timestamp(r.int64())
+	}
+	if version >= offsetValueTopic {
+		c.TopicID = r.topicTag()
 	}
 	if r.bad {
 		return c, fmt.Errorf("%w: offset of %d bytes", penstock.ErrCorrupt, len(v))
 	}
 	return c, nil
+}
+
+// uvarint reads an unsigned varint of at most 31 bits.
+func (r *reader) uvarint() int {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 || v > math.MaxInt32 {
+		r.bad, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[n:]
+	return int(v)
+}
+
+// compactText reads a compact string; null is empty.
+func (r *reader) compactText() string { return string(r.take(max(r.uvarint()-1, 0))) }
+
+// topicTag reads tagged fields and returns the topic's id, zero if it is not among them.
+func (r *reader) topicTag() (id penstock.TopicID) {
+	for n := r.uvarint(); n > 0 && !r.bad; n-- {
+		tag := r.uvarint()
+		b := r.take(r.uvarint())
+		if tag == tagTopicID && len(b) == len(id) {
+			copy(id[:], b)
+		}
+	}
+	return id
 }
 
 func appendState(b []byte, s *State) []byte {

@@ -17,9 +17,10 @@ type Commit struct {
 }
 
 // CommitOffset is one of them. One that comes with an error is left out; the coordinator sets Err on those that it leaves
-// out itself (ErrMetadataTooLarge).
+// out itself: ErrMetadataTooLarge, penstock.ErrUnknownTopic if the topic with that id is gone.
 type CommitOffset struct {
 	Topic     string
+	TopicID   penstock.TopicID // zero: whatever topic has the name
 	Partition int32
 	Offset    penstock.Offset
 	Epoch     penstock.Epoch
@@ -71,10 +72,13 @@ func (g *group) commit(r *Commit, answer func(error)) error {
 		if most := g.shard.c.o.MaxMetadata; len(o.Metadata) > most {
 			o.Err = fmt.Errorf("%w: %d bytes, at most %d", ErrMetadataTooLarge, len(o.Metadata), most)
 		}
+		if o.Err == nil && g.shard.c.isGone(o.TopicID) {
+			o.Err = fmt.Errorf("%w: %q was deleted", penstock.ErrUnknownTopic, o.Topic)
+		}
 		if o.Err != nil {
 			continue
 		}
-		to := &Committed{Offset: o.Offset, Epoch: o.Epoch, Metadata: o.Metadata, At: now, Expires: penstock.NoTimestamp}
+		to := &Committed{Offset: o.Offset, Epoch: o.Epoch, Metadata: o.Metadata, At: now, Expires: penstock.NoTimestamp, TopicID: o.TopicID}
 		if r.Keep > 0 {
 			to.Expires = now + penstock.Timestamp(r.Keep.Milliseconds())
 		}

@@ -109,7 +109,7 @@ func (c *Coordinator) follow(old, img *meta.Image) {
 	gone := deleted(old, img)
 	some := false
 	old.Topics(func(t *meta.Topic) bool {
-		some = gone(t.Name)
+		some = gone(t.Name, t.ID)
 		return !some
 	})
 	if some {
@@ -122,11 +122,30 @@ func (c *Coordinator) follow(old, img *meta.Image) {
 }
 
 // deleted tells which topics of an image are not in a later one, or are others of the same name.
-func deleted(old, img *meta.Image) func(topic string) bool {
-	return func(topic string) bool {
+func deleted(old, img *meta.Image) func(topic string, id penstock.TopicID) bool {
+	return func(topic string, id penstock.TopicID) bool {
+		if id != (penstock.TopicID{}) {
+			return img.TopicByID(id) == nil
+		}
 		was := old.Topic(topic)
 		return was != nil && img.TopicByID(was.ID) == nil
 	}
+}
+
+// missing tells which topics are not in an image. By its name alone a topic cannot be told from a later one.
+func missing(img *meta.Image) func(topic string, id penstock.TopicID) bool {
+	return func(topic string, id penstock.TopicID) bool {
+		if id != (penstock.TopicID{}) {
+			return img.TopicByID(id) == nil
+		}
+		return img.Topic(topic) == nil
+	}
+}
+
+// isGone reports whether the topic with that id was deleted. A commit asks it under its group's lock: either it sees the image that the
+// topic is missing in, or the purge for that image comes after it and finds what it appended.
+func (c *Coordinator) isGone(id penstock.TopicID) bool {
+	return id != (penstock.TopicID{}) && c.image.Load().TopicByID(id) == nil
 }
 
 // lead makes a shard of each partition of the journal that this node leads; those that it led already go on.

@@ -6,11 +6,16 @@ import (
 	"penstock"
 )
 
-// purge deletes the offsets of topics that are gone.
-func (s *shard) purge(gone func(topic string) bool) {
+// purge deletes the offsets of topics that are gone. gone is given the name that an offset was committed under, and the id, zero if
+// that is not known.
+func (s *shard) purge(gone func(topic string, id penstock.TopicID) bool) {
 	for _, g := range s.list() {
 		g.mu.Lock()
-		if all := g.places(func(p place) bool { return gone(p.topic) }); len(all) > 0 {
+		match := func(p place) bool {
+			c := g.newest(p)
+			return c != nil && gone(p.topic, c.TopicID)
+		}
+		if all := g.places(match); len(all) > 0 {
 			g.erase(all, false, nil)
 			for _, p := range all {
 				g.offsets.set(p, nil) // at once: a topic of the same name may be made as soon as this returns

@@ -73,7 +73,7 @@ func (s *shard) tryOpen() error {
 	s.groups = l.groups
 	s.mu.Unlock()
 	img := s.c.image.Load()
-	s.purge(func(topic string) bool { return img.Topic(topic) == nil })
+	s.purge(missing(img))
 	s.ready.Store(true)
 	close(s.loaded)
 	if newer := s.c.image.Load(); newer != img {

@@ -54,7 +54,7 @@ func (s *shard) setLimit() {
 
 // Bytes of a record of the journal besides names, metadata and state, with its share of a batch of a few.
 const (
-	offsetWeight = 60
+	offsetWeight = 78
 	stateWeight  = 80
 )
 

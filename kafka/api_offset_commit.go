@@ -99,7 +99,7 @@ func (s *session) commitOf(r request, q *kmsg.OffsetCommitRequest) (*group.Commi
 			}
 			mine := why
 			if found != nil {
-				o.Topic = found.name
+				o.Topic, o.TopicID = found.name, found.id
 				if p.Partition < 0 || int(p.Partition) >= len(found.parts) {
 					mine = codeUnknownTopicOrPartition
 				}
