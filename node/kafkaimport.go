@@ -124,7 +124,7 @@ func (im *importer) entry(p property) {
 		}
 		return
 	}
-	at.To, at.As = t.key, t.value
+	at.To, at.As, at.Why = t.key, t.value, ""
 	im.l.put(t.key, t.value, origin{
 		text: im.place(p.line) + " " + p.key, file: im.path, line: p.line, kafka: p.key, was: p.value,
 	})

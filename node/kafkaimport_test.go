@@ -388,3 +388,11 @@ func FuzzKafkaFile(f *testing.F) {
 		}
 	})
 }
+
+// TestStockFileIsClean demands that check has nothing to say of the file that Kafka comes with but that others may reach it.
+func TestStockFileIsClean(t *testing.T) {
+	r := Check(writeProperties(t, stockFile))
+	if len(r.Faults) != 1 || r.Faults[0].Key != "listeners" || r.Findings() != 1 {
+		t.Errorf("%v, %v, %v", r.Faults, r.Warnings, r.Refused())
+	}
+}

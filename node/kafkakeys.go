@@ -54,7 +54,7 @@ type taken struct{ key, value, why string }
 // kafkaTable is sorted by name. It is built once.
 var kafkaTable = sync.OnceValue(func() []kafkaKey {
 	list := slices.Concat(addressKeys(), placeKeys(), limitKeys(), ageKeys(), groupKeys(), refusalKeys(),
-		encryptionKeys(), authenticationKeys(), aloneKeys(), metadataKeys(), quotaKeys(), pluginKeys(), selectorKeys(),
+		encryptionKeys(), authenticationKeys(), aloneKeys(), metadataKeys(), quotaWindowKeys(), quotaKeys(), pluginKeys(), selectorKeys(),
 		consumerGroupKeys(), shareGroupKeys(), streamsGroupKeys(), coordinatorKeys(), transactionKeys(),
 		tieredKeys(), cleanerKeys(), flushKeys(), threadKeys(), socketKeys(), purgatoryKeys(), sampleKeys(),
 		housekeepingKeys(), unstableKeys(), telemetryKeys(), requestSizeKeys(), topicDefaultKeys())

@@ -65,15 +65,20 @@ func metadataKeys() []kafkaKey {
 		metadata.max.retention.ms long 604800000`)
 }
 
-// quotaKeys are about what one client may take of the broker.
+// quotaWindowKeys are about how Kafka measures what clients take.
+func quotaWindowKeys() []kafkaKey {
+	return family(KafkaAccepted, "it tunes quotas, which do not exist yet: no client is slowed down", `
+		controller.quota.window.num int 11
+		controller.quota.window.size.seconds int 1
+		quota.window.num int 11
+		quota.window.size.seconds int 1`)
+}
+
+// quotaKeys are about what clients may take of the broker.
 func quotaKeys() []kafkaKey {
 	return family(KafkaRefused, "quotas do not exist yet: no client is slowed down", `
 		client.quota.callback.class class
-		controller.quota.window.num int 11
-		controller.quota.window.size.seconds int 1
-		max.connection.creation.rate int 2147483647
-		quota.window.num int 11
-		quota.window.size.seconds int 1`)
+		max.connection.creation.rate int 2147483647`)
 }
 
 // pluginKeys name Java classes.

@@ -2,7 +2,7 @@ package node
 
 // consumerGroupKeys are about the consumer protocol of KIP-848.
 func consumerGroupKeys() []kafkaKey {
-	return family(KafkaRefused, "the protocol of KIP-848 is not served yet; clients use the classic one (group.protocol=classic)", `
+	return family(KafkaAccepted, "it tunes the protocol of KIP-848, which is not served yet; clients use the classic one (group.protocol=classic)", `
 		group.consumer.assignment.interval.ms int 1000
 		group.consumer.assignors list uniform,range
 		group.consumer.heartbeat.interval.ms int 5000
@@ -20,7 +20,7 @@ func consumerGroupKeys() []kafkaKey {
 
 // shareGroupKeys are about share groups (KIP-932).
 func shareGroupKeys() []kafkaKey {
-	return family(KafkaRefused, "share groups are not served yet", `
+	return family(KafkaAccepted, "it tunes share groups, which are not served yet", `
 		group.share.assignment.interval.ms int 1000
 		group.share.assignors list simple
 		group.share.delivery.count.limit int 5
@@ -62,7 +62,7 @@ func shareGroupKeys() []kafkaKey {
 
 // streamsGroupKeys are about the streams protocol (KIP-1071).
 func streamsGroupKeys() []kafkaKey {
-	return family(KafkaRefused, "the streams protocol is not served yet; Kafka Streams uses the classic one (group.protocol=classic)", `
+	return family(KafkaAccepted, "it tunes the streams protocol, which is not served yet; Kafka Streams uses the classic one (group.protocol=classic)", `
 		group.streams.assignment.interval.ms int 1000
 		group.streams.heartbeat.interval.ms int 5000
 		group.streams.initial.rebalance.delay.ms int 3000
@@ -93,7 +93,7 @@ func coordinatorKeys() []kafkaKey {
 
 // transactionKeys are about transactions.
 func transactionKeys() []kafkaKey {
-	return family(KafkaRefused, "transactions do not exist yet: a producer with a transactional.id is refused", `
+	return family(KafkaAccepted, "it tunes transactions, which do not exist yet: a producer with a transactional.id is refused", `
 		add.partitions.to.txn.retry.backoff.max.ms int 100
 		add.partitions.to.txn.retry.backoff.ms int 20
 		transaction.abort.timed.out.transaction.cleanup.interval.ms int 10000

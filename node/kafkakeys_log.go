@@ -2,7 +2,7 @@ package node
 
 // tieredKeys are about tiered storage.
 func tieredKeys() []kafkaKey {
-	return family(KafkaRefused, "tiered storage does not exist: everything stays in the data directory", `
+	return family(KafkaAccepted, "it tunes tiered storage, which does not exist: everything stays in the data directory", `
 		remote.fetch.max.wait.ms int 500
 		remote.list.offsets.request.timeout.ms long 30000
 		remote.log.index.file.cache.total.size.bytes long 1073741824
@@ -35,7 +35,7 @@ func tieredKeys() []kafkaKey {
 
 // cleanerKeys are about compaction.
 func cleanerKeys() []kafkaKey {
-	return family(KafkaRefused, "compaction does not exist yet: a topic with cleanup.policy=compact is refused", `
+	return family(KafkaAccepted, "it tunes compaction, which does not exist yet: a topic with cleanup.policy=compact is refused", `
 		log.cleaner.backoff.ms long 15000
 		log.cleaner.dedupe.buffer.size long 134217728
 		log.cleaner.enable boolean true
