@@ -280,7 +280,7 @@ func (r *reader) askBroker(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	r.asked = now
-	asked, cancel := context.WithTimeout(ctx, min(2*time.Second, r.e.Timeout))
+	asked, cancel := context.WithTimeout(ctx, min(quiet, r.e.Timeout))
 	defer cancel()
 	err := r.cl.Ping(asked)
 	switch {

@@ -16,6 +16,7 @@ import (
 	"penstock/cli"
 	"penstock/cli/admin"
 	"penstock/cli/data"
+	"penstock/cli/doctor"
 	"penstock/node"
 )
 
@@ -78,6 +79,7 @@ func mountCluster(root *cobra.Command) {
 	for _, family := range []func(*cli.Env) []*cobra.Command{
 		admin.Commands,
 		data.Commands,
+		doctor.Commands,
 	} {
 		e.Mount(root, family(e)...)
 	}
