@@ -150,7 +150,7 @@ func produce(ctx context.Context, e *cli.Env, f *produceFlags, topic string, fil
 	}
 	defer cl.Close()
 	s := &sender{e: e, cl: cl, limit: in.limit, started: time.Now(), hopeless: make(chan struct{})}
-	if !e.Interactive() {
+	if len(files) > 0 || !e.Interactive() {
 		s.bar = e.Progress("sending", -1, false)
 	}
 	return s.run(ctx, in, f.count)

@@ -64,11 +64,12 @@ func (d *doctor) cluster(ctx context.Context) []Finding {
 
 // advertised goes where each broker sends its clients.
 func (d *doctor) advertised(ctx context.Context, m kadm.Metadata) []Finding {
-	remote := d.remoteBootstrap(ctx)
+	remote, known := d.bootstrapAddresses(ctx)
 	return each(min(len(m.Brokers), mostBrokers), func(i int) []Finding {
 		b := m.Brokers[i]
 		who, addr := fmt.Sprintf("broker %d", b.NodeID), net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
-		if f, bad := judgeAdvertised(who, addr, b.Host, d.lookup(ctx, b.Host), remote); bad {
+		ips := d.lookup(ctx, b.Host)
+		if f, bad := judgeAdvertised(who, addr, b.Host, ips, remote); bad {
 			return []Finding{f}
 		}
 		step, cancel := d.step(ctx)
@@ -83,20 +84,34 @@ func (d *doctor) advertised(ctx context.Context, m kadm.Metadata) []Finding {
 		if err != nil {
 			return []Finding{unmeasured(checkAdvertised, err)}
 		}
+		if len(m.Brokers) == 1 {
+			f = judgeWay(who, addr, ips, known, f)
+		}
 		return []Finding{judgeCluster(who, addr, m.Cluster, id, f)}
 	})
 }
 
-// remoteBootstrap is the first bootstrap address that is on another machine for sure: one that is no loopback address.
-func (d *doctor) remoteBootstrap(ctx context.Context) string {
+// bootstrapAddresses are the addresses of --brokers, and the first of them that is no loopback address.
+func (d *doctor) bootstrapAddresses(ctx context.Context) (remote string, all []net.IP) {
 	for _, addr := range d.e.Brokers {
 		host, _ := split(addr, defaultPort)
 		ips := d.lookup(ctx, host)
-		if len(ips) > 0 && !slices.ContainsFunc(ips, net.IP.IsLoopback) {
-			return addr
+		if remote == "" && len(ips) > 0 && !slices.ContainsFunc(ips, net.IP.IsLoopback) {
+			remote = addr
 		}
+		all = append(all, ips...)
 	}
-	return ""
+	return remote, all
+}
+
+// judgeWay compares where the only broker sends its clients with where it was found. It answers there, so found is good; but
+// clients elsewhere may reach the one and not the other.
+func judgeWay(who, addr string, ips, known []net.IP, found Finding) Finding {
+	same := slices.ContainsFunc(ips, func(ip net.IP) bool { return slices.ContainsFunc(known, ip.Equal) })
+	if same || len(ips) == 0 || len(known) == 0 {
+		return found
+	}
+	return note(checkAdvertised, "%s answers at %s as well, another machine's address than --brokers: clients must reach it", who, addr)
 }
 
 // judgeAdvertised looks at an address that no client could use. remote is a bootstrap address that is not loopback, or "".
@@ -174,7 +189,9 @@ func (d *doctor) versions(ctx context.Context, a *kadm.Client) []Finding {
 			continue
 		}
 		guess[v.VersionGuess()] = true
-		fs = append(fs, judgeVersions(v.NodeID, v.VersionGuess(), func(key int16) bool { _, ok := v.KeyMaxVersion(key); return ok }))
+		serves := map[int16]int16{}
+		v.EachKeySorted(func(key, _, most int16) { serves[key] = most })
+		fs = append(fs, judgeVersions(v.NodeID, v.VersionGuess(), serves))
 	}
 	if len(guess) > 1 {
 		fs = append(fs, Finding{Check: checkVersions, Severity: Warning, What: fmt.Sprintf("the brokers speak %d different sets of versions", len(guess)),
@@ -183,15 +200,21 @@ func (d *doctor) versions(ctx context.Context, a *kadm.Client) []Finding {
 	return fs
 }
 
-func judgeVersions(node int32, guess string, has func(key int16) bool) Finding {
+// judgeVersions looks at the APIs that a broker serves, by key the highest version. guess is the release of Kafka that serves
+// the same, if there is one.
+func judgeVersions(node int32, guess string, serves map[int16]int16) Finding {
 	var missing []string
 	for _, n := range needed {
-		if !has(n.key) {
+		if _, ok := serves[n.key]; !ok {
 			missing = append(missing, n.what)
 		}
 	}
 	if len(missing) == 0 {
-		return good(checkVersions, "broker %d speaks Kafka's protocol: %s", node, guess)
+		what := fmt.Sprintf("broker %d serves %d APIs of Kafka's protocol, Fetch up to version %d", node, len(serves), serves[kmsg.Fetch.Int16()])
+		if strings.HasPrefix(guess, "v") {
+			what += ": Kafka " + guess
+		}
+		return good(checkVersions, "%s", what)
 	}
 	return Finding{Check: checkVersions, Severity: Warning, What: fmt.Sprintf("broker %d does not serve %s", node, strings.Join(missing, ", ")),
 		Why: "Clients that use groups or idempotence, as most do by default, fail.", Do: "Upgrade the broker, or switch those features off in the clients."}

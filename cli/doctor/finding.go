@@ -102,7 +102,14 @@ func (r report) sum() string {
 	if r.Errors+r.Warnings == 0 {
 		return "Nothing found."
 	}
-	return fmt.Sprintf("%d errors, %d warnings", r.Errors, r.Warnings)
+	return plural(r.Errors, "error") + ", " + plural(r.Warnings, "warning")
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // failure is the command's error: findings of the severity asked for, or worse.

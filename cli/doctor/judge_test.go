@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -78,6 +79,11 @@ func TestJudgeAdvertised(t *testing.T) {
 			check(t, []verdict{{c.host, f, c.severity, "broker 1 advertises " + c.host + ":9092"}})
 		}
 	}
+	check(t, []verdict{
+		{"same machine", judgeWay("broker 1", "h:1", far, far, good(checkAdvertised, "fine")), OK, "fine"},
+		{"unknown", judgeWay("broker 1", "h:1", nil, far, good(checkAdvertised, "fine")), OK, "fine"},
+		{"other machine", judgeWay("broker 1", "h:1", far, loop, good(checkAdvertised, "fine")), Note, "another machine's address"},
+	})
 	same := good(checkAdvertised, "fine")
 	check(t, []verdict{
 		{"same cluster", judgeCluster("broker 1", "h:1", "A", "A", same), OK, "fine"},
@@ -87,11 +93,20 @@ func TestJudgeAdvertised(t *testing.T) {
 }
 
 func TestJudgeVersions(t *testing.T) {
-	all := func(int16) bool { return true }
+	all := map[int16]int16{}
+	for k := range int16(60) {
+		all[k] = k
+	}
+	some := maps.Clone(all)
+	delete(some, kmsg.JoinGroup.Int16())
 	check(t, []verdict{
-		{"all", judgeVersions(1, "v4.1", all), OK, "v4.1"},
-		{"no groups", judgeVersions(1, "v4.1", func(k int16) bool { return k != kmsg.JoinGroup.Int16() }), Warning, "broker 1 does not serve JoinGroup"},
+		{"all", judgeVersions(1, "v4.1", all), OK, "60 APIs of Kafka's protocol, Fetch up to version 1: Kafka v4.1"},
+		{"like no release", judgeVersions(1, "between v0.9.0 and v0.10.0", all), OK, "60 APIs of Kafka's protocol, Fetch up to version 1"},
+		{"no groups", judgeVersions(1, "v4.1", some), Warning, "broker 1 does not serve JoinGroup"},
 	})
+	if f := judgeVersions(1, "between v0.9.0 and v0.10.0", all); strings.Contains(f.What, "v0.9") {
+		t.Errorf("a guess that is none is told: %+v", f)
+	}
 }
 
 func TestJudgePartitions(t *testing.T) {
@@ -212,7 +227,7 @@ func TestReport(t *testing.T) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
-	if s := newReport([]Finding{worse, bad, bad}).sum(); s != "1 errors, 2 warnings" {
+	if s := newReport([]Finding{worse, bad, bad}).sum(); s != "1 error, 2 warnings" {
 		t.Error(s)
 	}
 }
