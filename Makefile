@@ -46,7 +46,7 @@ faults: build ## the long fault loops: crash seeds, kill -9, power cuts, full di
 	STORETEST_SEEDS=100000 go test -count=1 -timeout 60m ./store/... ./replica ./group
 	go -C bench run ./faults -penstock $(BIN) all
 
-clients: build ## a million records per codec through franz-go and the Java tools, both ways (needs Java and Maven)
+clients: build ## prove it with unchanged clients of six kinds; bench/README.md says what it installs (needs Java, Maven, Python, Node)
 	go -C bench run ./clients -penstock $(BIN)
 
 bench: build ## the figures: CPU per GiB beside the floors and Apache Kafka, acknowledgements, latency, system calls, idle

@@ -61,11 +61,12 @@ func FetchApache(ctx context.Context, cache string) (string, error) {
 	return lib, nil
 }
 
-// ApacheOptions says how to start Apache Kafka. All fields are needed.
+// ApacheOptions says how to start Apache Kafka. All fields but Config are needed.
 type ApacheOptions struct {
-	Jars   string // directory of the jars, as FetchApache returns it
-	Data   string // directory for configuration and data; it must not hold a broker already
-	Output string // file that takes the broker's output
+	Jars   string   // directory of the jars, as FetchApache returns it
+	Data   string   // directory for configuration and data; it must not hold a broker already
+	Output string   // file that takes the broker's output
+	Config []string // more lines of its configuration
 }
 
 // StartApache formats a fresh directory, starts one Apache Kafka node (broker and controller) on it and waits until it answers.
@@ -109,7 +110,7 @@ func prepareApache(ctx context.Context, o ApacheOptions) (*Broker, []string, err
 		return nil, nil, err
 	}
 	file := filepath.Join(o.Data, "server.properties")
-	if err := os.WriteFile(file, []byte(apacheConfig(o.Data, client, controller)), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(apacheConfig(o.Data, client, controller)+strings.Join(append(o.Config, ""), "\n")), 0o644); err != nil {
 		return nil, nil, fmt.Errorf("configuration of Apache Kafka: %w", err)
 	}
 	path := filepath.Join(o.Jars, "*")

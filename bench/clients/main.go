@@ -1,12 +1,18 @@
-// Command clients shows that unchanged clients work. franz-go and the tools of the Java client (ProducerPerformance,
+// Command clients shows that unchanged clients work.
+//
+// Parts codecs, exactly, groups and admin drive clients of six kinds through drivers of their own (package spec says how, package
+// drive what is installed): each writes and reads with every codec it has; idempotent producers go through kill -9 of the broker;
+// consumers of mixed groups come and go at random; every administrative call of each client is answered as Kafka answers it.
+//
+// Parts go, java, dump and adopt need no drivers: franz-go and the tools of the Java client (ProducerPerformance,
 // ConsoleConsumer, GetOffsetShell, DumpLogSegments) write and read a million records with each codec, each what the other
 // wrote, with equal sums; DumpLogSegments reads the broker's files; and the broker takes over the files of a real Apache
 // Kafka.
 //
-// Usage: clients -penstock BINARY [-short] [-cache DIR] [-records N] [go|java|dump|adopt|all]
+// Usage: clients -penstock BINARY [-short] [-only CLIENT,...] [-seed N] [-churn TIME] [-cache DIR] [-records N] [PART...]
 //
-// The jars come from Maven into the cache. Where they cannot be had the parts that need them are reported as NOT RUN, which
-// is a failure except with -short. The exit code is 0 only if everything that ran is right.
+// What is needed comes from its registry into the cache: jars from Maven, packages of Python and JavaScript. What cannot be had is
+// reported as NOT RUN, which is a failure except with -short. The exit code is 0 only if everything that ran is right.
 package main
 
 import (
@@ -22,6 +28,7 @@ import (
 	"time"
 
 	"penstock/bench/broker"
+	"penstock/bench/clients/drive"
 	"penstock/bench/screen"
 )
 
@@ -57,6 +64,11 @@ type options struct {
 	short   bool
 	keep    bool
 	records int
+	sources string
+	only    string
+	apache  bool
+	seed    uint64
+	churn   time.Duration
 	names   []string
 }
 
@@ -67,7 +79,10 @@ type part struct {
 }
 
 func parts() []part {
-	return []part{{"go", runGo}, {"java", runJava}, {"dump", runDump}, {"adopt", runAdopt}}
+	return []part{
+		{"go", runGo}, {"java", runJava}, {"dump", runDump}, {"adopt", runAdopt},
+		{"codecs", runCodecs}, {"exactly", runExactly}, {"groups", runGroups}, {"admin", runAdmin},
+	}
 }
 
 func main() {
@@ -94,6 +109,11 @@ func parse(args []string) (options, error) {
 	fs.BoolVar(&o.short, "short", false, "few records")
 	fs.BoolVar(&o.keep, "keep", false, "keep data and the broker's goroutines after a failure")
 	fs.IntVar(&o.records, "records", 0, "records for each codec; 0 means a million, or 20,000 with -short")
+	fs.StringVar(&o.sources, "drivers", filepath.Join("clients", "drivers"), "directory of the drivers' sources")
+	fs.StringVar(&o.only, "only", "", "names of clients, with commas; empty means all")
+	fs.BoolVar(&o.apache, "apache", false, "play part admin against Apache Kafka instead, to see what it answers")
+	fs.Uint64Var(&o.seed, "seed", 0, "seed of what happens to groups; 0 takes one from the clock")
+	fs.DurationVar(&o.churn, "churn", 0, "how long members come and go; 0 means two minutes, or ten seconds with -short")
 	for len(args) > 0 {
 		if err := fs.Parse(args); err != nil {
 			return o, err
@@ -115,6 +135,9 @@ func parse(args []string) (options, error) {
 	if err != nil {
 		return o, fmt.Errorf("no broker to test: %w (build it with make build, or name it with -penstock)", err)
 	}
+	if err := o.checkOnly(); err != nil {
+		return o, err
+	}
 	_, err = o.chosen()
 	return o, err
 }
@@ -133,7 +156,7 @@ func (o options) chosen() ([]part, error) {
 			}
 		}
 		if len(out) == before {
-			return nil, fmt.Errorf("unknown part %q: want go, java, dump, adopt or all", n)
+			return nil, fmt.Errorf("unknown part %q: want go, java, dump, adopt, codecs, exactly, groups, admin or all", n)
 		}
 	}
 	return out, nil
@@ -146,6 +169,11 @@ type bench struct {
 	jars    string
 	jarsErr error
 	asked   bool
+
+	clients    []*drive.Client // that can run, once they are installed
+	clientsErr error
+	asked2     bool
+	rows       []row
 }
 
 // runAll runs the chosen parts and reports whether all is well.
@@ -166,15 +194,16 @@ func runAll(ctx context.Context, o options) bool {
 			fmt.Printf("interrupted in %s after %s\n", p.name, took)
 			return false
 		case err == nil:
-			fmt.Printf("ok       %-6s %s in %s\n", p.name, text, took)
+			fmt.Printf("ok       %-7s %s in %s\n", p.name, text, took)
 		case errors.Is(err, errCannotRun):
-			fmt.Printf("NOT RUN  %-6s %v\n", p.name, err)
+			fmt.Printf("NOT RUN  %-7s %v\n", p.name, err)
 			well = well && o.short
 		default:
-			fmt.Printf("FAILED   %-6s after %s: %v\n", p.name, took, err)
+			fmt.Printf("FAILED   %-7s after %s: %v\n", p.name, took, err)
 			well = false
 		}
 	}
+	printRows(b.rows)
 	return well && ctx.Err() == nil
 }
 
@@ -198,6 +227,14 @@ func (b *bench) start(ctx context.Context, data string, args ...string) (*broker
 	return broker.Start(ctx, broker.Options{
 		Binary: b.binary, Data: filepath.Join(b.dir, data), Output: filepath.Join(b.dir, data+".log"), Args: args,
 	})
+}
+
+// quick are arguments of a broker whose groups begin at once, in the short form.
+func (o options) quick() []string {
+	if o.short {
+		return []string{"--set", "group.initial.delay=0s"}
+	}
+	return nil
 }
 
 // stop stops the broker and adds what went wrong to err. If something did and the data is kept, the broker prints its
