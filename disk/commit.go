@@ -16,9 +16,12 @@ import (
 //  3. A slow file occupies its worker and holds up nobody else while another worker is left.
 //  4. When SyncAllFrom Syncers wait, one worker takes them all and makes one syncfs of it. One syncfs is in flight at
 //     most; meanwhile the other workers go on file by file.
-//  5. A syncfs also writes what others have left in the page cache of the same file system. When syncfs calls have lost
+//  5. When JournalFrom Syncers wait, and no more than a little was written to each, one worker takes them all and makes them
+//     durable by one record of the journal. One such round is in flight at most, and nobody starts a worker beside it: who comes
+//     meanwhile shares the next one.
+//  6. A syncfs also writes what others have left in the page cache of the same file system. When syncfs calls have lost
 //     too much time against syncing file by file, there is none until many times that time has passed.
-//  6. A worker ends when nothing waits, so an idle disk has no goroutine. Starting one costs what waking one does.
+//  7. A worker ends when nothing waits, so an idle disk has no goroutine. Starting one costs what waking one does.
 //
 // In the steady state a round allocates nothing: its slices are kept, and a worker is started from a ready func value.
 type committer struct {
@@ -31,6 +34,8 @@ type committer struct {
 	state   map[Syncer]syncerState
 	workers int
 	allBusy bool          // a syncfs is in flight
+	sharing bool          // a round that may use the journal is in flight
+	apart   int           // rounds to be made without trying the journal
 	lost    time.Duration // by syncfs that were slow
 	rest    time.Time     // no syncfs before
 	each    time.Duration // of a round of one Syncer: a moving average
@@ -49,9 +54,11 @@ const (
 // round is the working space of one worker.
 type round struct {
 	syncers []Syncer
-	handles []*Handle
-	marks   []uint64 // per handle: how far it was written when the round began
+	parts   []Part
+	marks   []uint64 // per part: how far its file was written when the round began
 	all     bool     // many Syncers, to be made durable by one syncfs
+	shared  bool     // several, to be made durable by the journal if they have written little
+	refused bool     // the journal did not take them
 }
 
 func (c *committer) init(d *Disk) {
@@ -74,7 +81,7 @@ func (c *committer) commit(s Syncer) {
 		return
 	}
 	c.push(s)
-	start := c.workers < c.d.o.SyncParallel
+	start := c.workers < c.d.o.SyncParallel && !c.sharing
 	if start {
 		c.workers++
 	}
@@ -131,12 +138,17 @@ func (c *committer) borrow() *round {
 // take fills r with the next Syncer, or with all of them if there are many. It needs mu.
 func (c *committer) take(r *round) bool {
 	left := len(c.queue) - c.head
-	if left == 0 {
+	if left == 0 || c.sharing {
 		return false
 	}
 	n := 1
-	if c.allDue(left) {
+	switch {
+	case c.sharedDue(left):
+		n, r.shared, c.sharing = left, true, true
+	case c.allDue(left):
 		n, r.all, c.allBusy = left, true, true
+	case c.apart > 0:
+		c.apart--
 	}
 	for _, s := range c.queue[c.head : c.head+n] {
 		c.state[s] = inRound
@@ -156,7 +168,15 @@ func (c *committer) allDue(left int) bool {
 	return from > 0 && left >= from && !c.allBusy && (c.rest.IsZero() || time.Now().After(c.rest))
 }
 
-// Bounds of invariant 5. Each syncfs may take slowTimes the time of its files one by one. What it takes longer is lost,
+// sharedDue tells whether the Syncers that wait should try the journal. It needs mu.
+func (c *committer) sharedDue(left int) bool {
+	return left >= c.d.o.JournalFrom && c.apart == 0 && !c.allBusy && c.d.journal.half > 0
+}
+
+// apartRounds is how many rounds are made without the journal after one that it did not take, because too much was written or it was not ready.
+const apartRounds = 64
+
+// Bounds of invariant 6. Each syncfs may take slowTimes the time of its files one by one. What it takes longer is lost,
 // what it takes less is won back; when more than maxLost is lost there is no syncfs for restTimes that time.
 const (
 	slowTimes = 2
@@ -167,6 +187,9 @@ const (
 
 // learn notes how long a round took. It needs mu.
 func (c *committer) learn(r *round, took time.Duration) {
+	if r.shared {
+		return
+	}
 	if !r.all {
 		c.each += (took - c.each) / smoothing
 		return
@@ -191,11 +214,17 @@ func (c *committer) finish(r *round) {
 	if r.all {
 		r.all, c.allBusy = false, false
 	}
+	if r.shared {
+		r.shared, c.sharing = false, false
+		if r.refused {
+			r.refused, c.apart = false, apartRounds
+		}
+	}
 	clear(r.syncers)
 	r.syncers = r.syncers[:0]
 	left := len(c.queue) - c.head
-	if c.allDue(left) {
-		return // this worker is about to take them all
+	if c.sharing || c.sharedDue(left) || c.allDue(left) {
+		return // another worker is to take them, or this one all of them
 	}
 	for extra := left - 1; extra > 0 && c.workers < c.d.o.SyncParallel; extra-- {
 		c.workers++
@@ -215,48 +244,84 @@ func (c *committer) drain() {
 // syncRound makes one round: what its Syncers have written so far becomes durable, or they hear why not.
 func (d *Disk) syncRound(r *round) {
 	for _, s := range r.syncers {
-		r.handles = s.SyncBegin(r.handles)
+		r.parts = s.SyncBegin(r.parts)
 	}
-	for _, h := range r.handles {
-		r.marks = append(r.marks, h.written.Load())
+	for i := range r.parts {
+		r.marks = append(r.marks, r.parts[i].Handle.written.Load())
 	}
-	err := d.syncHandles(r)
-	for _, h := range r.handles {
-		h.Release()
+	err := d.syncParts(r)
+	for i := range r.parts {
+		r.parts[i].Handle.Release()
 	}
-	clear(r.handles)
-	r.handles, r.marks = r.handles[:0], r.marks[:0]
+	clear(r.parts)
+	r.parts, r.marks = r.parts[:0], r.marks[:0]
 	d.stats.rounds.Add(1)
 	for _, s := range r.syncers {
 		s.SyncEnd(err)
 	}
 }
 
-// syncHandles makes the files of a round durable, by one syncfs if the round is of that kind and has enough files.
-func (d *Disk) syncHandles(r *round) error {
+// syncParts makes the parts of a round durable: by the journal, by one syncfs, or file by file.
+func (d *Disk) syncParts(r *round) error {
 	if err := d.writable(); err != nil {
 		return err
 	}
-	if r.all && len(r.handles) >= d.o.SyncAllFrom && !d.noSyncAll.Load() {
+	switch {
+	case r.shared:
+		done, err := d.syncShared(r)
+		if done || err != nil {
+			return err
+		}
+	case r.all && len(r.parts) >= d.o.SyncAllFrom && !d.noSyncAll.Load():
 		done, err := d.syncAll()
 		if err != nil {
 			return err
 		}
 		if done {
-			for i, h := range r.handles {
-				h.syncedTo(r.marks[i])
+			for i := range r.parts {
+				r.parts[i].Handle.syncedTo(r.marks[i])
 			}
 			return d.Err()
 		}
 	}
-	for _, h := range r.handles {
-		if err := h.Sync(); err != nil {
-			return d.certain(h, err)
+	for i := range r.parts {
+		if err := r.parts[i].Handle.Sync(); err != nil {
+			return d.certain(r.parts[i].Handle, err)
 		}
 	}
 	// A sync that failed meanwhile may have taken more with it than its own file: nobody is told of a success
 	// after it.
 	return d.Err()
+}
+
+// syncShared makes a round durable by the journal, but for files of which it is not known what is durable: these are synced.
+// done is false, and little has happened, where the journal does not take them.
+func (d *Disk) syncShared(r *round) (done bool, err error) {
+	known := 0 // parts that go first, to be synced
+	for i := range r.parts {
+		if p := &r.parts[i]; p.From < 0 || p.Handle.later.Load() {
+			r.parts[known], r.parts[i] = r.parts[i], r.parts[known]
+			known++
+		}
+	}
+	small := r.parts[known:]
+	if len(small) < d.o.JournalFrom {
+		return false, nil
+	}
+	if !d.journal.fits(small) {
+		r.refused = true
+		return false, nil
+	}
+	for i := range r.parts[:known] {
+		if err := r.parts[i].Handle.Sync(); err != nil {
+			return false, d.certain(r.parts[i].Handle, err)
+		}
+	}
+	if done, err = d.journal.append(small); err != nil || !done {
+		r.refused = err == nil
+		return done, err
+	}
+	return true, d.Err()
 }
 
 // certain makes an error of a sync one that took the directory offline: whatever it is, nobody knows what is durable.

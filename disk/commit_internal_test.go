@@ -20,8 +20,9 @@ func TestSyncAllRests(t *testing.T) {
 		{"not quite", []time.Duration{220 * ms}, false},
 		{"steadily slow", []time.Duration{80 * ms, 80 * ms, 80 * ms, 80 * ms}, true},
 	} {
-		d := New(nil, Options{SyncParallel: 10, SyncAllFrom: 50})
+		d := &Disk{o: Options{SyncParallel: 10, SyncAllFrom: 50}.withDefaults()}
 		c := &d.committer
+		c.init(d)
 		one, all := &round{syncers: make([]Syncer, 1)}, &round{syncers: make([]Syncer, 100), all: true}
 		for range 1000 {
 			c.learn(one, ms)

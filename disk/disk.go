@@ -29,6 +29,12 @@ type Options struct {
 	// also writes what others left dirty on the same file system; see committer for how that is bounded. 0 means
 	// DefaultSyncAllFrom, negative never.
 	SyncAllFrom int
+	// JournalFrom is the number of logs waiting for group commit from which small writes are made durable together, by
+	// the journal. 0 means 2; 1 sends every small round through it.
+	JournalFrom int
+	// JournalBytes is the size of each of the journal's two files, which are made when they are first needed. 0 means
+	// DefaultJournalBytes for Open and none for New; negative is none.
+	JournalBytes int64
 	// OpenFiles is the number of sealed files kept open for reading while nobody reads them. 0 means DefaultOpenFiles.
 	OpenFiles int
 	// StallWarning is how long a disk call may take before it is logged and counted, when it ends. 0 means
@@ -47,6 +53,7 @@ const (
 	DefaultSyncAllFrom  = 64
 	DefaultOpenFiles    = 4096
 	DefaultStallWarning = 2 * time.Second
+	DefaultJournalBytes = 32 << 20
 )
 
 // TempSuffix ends the name of the temporary file of WriteFile. A crash may leave one behind; the next WriteFile of the
@@ -62,6 +69,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SyncAllFrom == 0 {
 		o.SyncAllFrom = DefaultSyncAllFrom
+	}
+	if o.JournalFrom <= 0 {
+		o.JournalFrom = 2
 	}
 	if o.OpenFiles <= 0 {
 		o.OpenFiles = DefaultOpenFiles
@@ -89,6 +99,7 @@ type Disk struct {
 	lastStall atomic.Int64
 
 	committer committer
+	journal   journal
 	table     table
 	stats     counters
 
@@ -107,8 +118,14 @@ func Open(root string, o Options) (*Disk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", root, err)
 	}
+	if o.JournalBytes == 0 {
+		o.JournalBytes = DefaultJournalBytes
+	}
 	d := New(k, o)
 	d.release = func() error { return errors.Join(lock.Close(), k.close()) }
+	if err := d.Err(); err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", root, errors.Join(err, d.release()))
+	}
 	return d, nil
 }
 
@@ -146,11 +163,16 @@ func syncParent(root string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// New makes a Disk over any FS, without a lock. Tests use it with disktest.
+// New makes a Disk over any FS, without a lock. Tests use it with disktest. What the journal of the process before this one
+// has is brought into its files first; where that fails the directory is offline from the start.
 func New(fsys FS, o Options) *Disk {
 	d := &Disk{fsys: fsys, o: o.withDefaults(), dirs: make(map[string]dirState)}
 	d.committer.init(d)
 	d.table.init(d)
+	d.journal.init(d)
+	if err := d.replay(); err != nil {
+		_ = d.fail("replay of the journal", err) // kept; everybody who writes is told
+	}
 	return d
 }
 
@@ -158,14 +180,15 @@ func New(fsys FS, o Options) *Disk {
 // read as long as their descriptor is open; writing and opening fail with penstock.ErrClosed.
 func (d *Disk) Close() error {
 	d.committer.drain()
+	err := d.journal.close()
 	if d.closed.Swap(true) {
 		return nil
 	}
 	d.committer.drain() // rounds asked for meanwhile
-	if d.release == nil {
-		return nil
+	if d.release != nil {
+		err = errors.Join(err, d.release())
 	}
-	return d.release()
+	return err
 }
 
 // Space is the room left.
@@ -180,12 +203,12 @@ func (d *Disk) Commit(s Syncer) { d.committer.commit(s) }
 // test that counts calls: while others ask it may wait for ever.
 func (d *Disk) Settle() { d.committer.drain() }
 
-// Syncer is a log that takes part in group commit. One round calls SyncBegin once, then syncs the handles it returned,
+// Syncer is a log that takes part in group commit. One round calls SyncBegin once, then makes durable what it returned,
 // then calls SyncEnd once; the rounds of one Syncer never overlap. Rounds of different Syncers do.
 type Syncer interface {
-	// SyncBegin notes how far the log is written and returns the files with unsynced writes up to there, appended to
-	// the given slice. Each handle is retained by the callee and released by the disk.
-	SyncBegin(dst []*Handle) []*Handle
+	// SyncBegin notes how far the log is written and returns the parts of files that are not durable up to there,
+	// appended to the given slice. Each handle is retained by the callee and released by the disk.
+	SyncBegin(dst []Part) []Part
 	// SyncEnd tells the outcome: nil, and everything noted by SyncBegin is durable; or the error that took the
 	// directory offline. It must not block.
 	SyncEnd(err error)
@@ -375,6 +398,9 @@ func (d *Disk) Remove(name string) error {
 	if err != nil {
 		return err
 	}
+	if err := d.journal.forget(name, 0); err != nil {
+		return err
+	}
 	if err := d.outcome("remove", name, d.table.remove(name)); err != nil {
 		return err
 	}
@@ -386,6 +412,9 @@ func (d *Disk) Remove(name string) error {
 func (d *Disk) RemoveAll(name string) error {
 	dir, err := d.splitForWriting(name)
 	if err != nil {
+		return err
+	}
+	if err := d.journal.forget(name, 0); err != nil {
 		return err
 	}
 	d.forgetDirs(name)
@@ -428,6 +457,11 @@ func (d *Disk) Rename(from, to string) error {
 	}
 	if _, err := d.splitForWriting(to); err != nil {
 		return err
+	}
+	for _, name := range [...]string{from, to} {
+		if err := d.journal.forget(name, 0); err != nil {
+			return err
+		}
 	}
 	// Before the rename: afterwards another goroutine might trust what was known of the old directory.
 	d.forgetDirs(from)

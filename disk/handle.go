@@ -171,8 +171,12 @@ func (h *Handle) Allocate(off, n int64) error {
 	return h.change("allocate", func(f File) error { return f.Allocate(off, n) })
 }
 
-// Truncate cuts or extends the file; it is not durable before Sync.
+// Truncate cuts or extends the file; it is not durable before Sync. While it cuts below bytes that a round of group commit was given,
+// no round may be under way that has a part of the file.
 func (h *Handle) Truncate(size int64) error {
+	if err := h.d.journal.forget(h.d.table.pathOf(h), size); err != nil {
+		return err
+	}
 	return h.change("truncate", func(f File) error { return f.Truncate(size) })
 }
 

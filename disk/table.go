@@ -219,6 +219,13 @@ func (t *table) rename(from, to string) error {
 	return nil
 }
 
+// pathOf is the name that a handle's file has now, empty if it has none any more.
+func (t *table) pathOf(h *Handle) string {
+	t.names.RLock()
+	defer t.names.RUnlock()
+	return h.path
+}
+
 // move gives handles their new path: to in the place of from, or none at all. It needs names for writing.
 func (t *table) move(hs []*Handle, from, to string) {
 	t.mu.Lock()

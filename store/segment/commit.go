@@ -14,7 +14,15 @@ type round struct {
 	end   penstock.Offset // durable after it
 	files int             // sealed files in it
 	bytes int64           // about what it makes durable
-	size  int64           // the active segment's size at its beginning
+	base  penstock.Offset // of the active segment at its beginning
+	size  int64           // and its size
+}
+
+// covered says of which segment how many bytes are durable: what a round need not write again. size is negative while
+// that is not known.
+type covered struct {
+	base penstock.Offset
+	size int64
 }
 
 // Written is the mark of the end as written.
@@ -50,23 +58,29 @@ func (p *Partition) zerosAhead(end int64) int64 {
 	return max(0, min(p.st.o.ZeroAhead, min(c.SegmentBytes, maxSegmentBytes)-end))
 }
 
-// SyncBegin notes the end and gives out the files that have unsynced writes below it.
-func (p *Partition) SyncBegin(dst []*disk.Handle) []*disk.Handle {
+// SyncBegin notes the end and gives out what is not durable below it. A log that is being cut gives out nothing: see halt.
+func (p *Partition) SyncBegin(dst []disk.Part) []disk.Part {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	p.rounding = true
+	if p.closed || p.halted {
+		p.round = round{gen: p.gen - 1}
 		return dst
 	}
 	end, seg := penstock.Offset(p.end.Load()), p.active()
 	last := p.round
-	p.round = round{gen: p.gen, end: end, files: len(p.dirty), size: seg.size}
+	p.round = round{gen: p.gen, end: end, files: len(p.dirty), base: seg.base, size: seg.size}
 	for _, h := range p.dirty {
 		h.Retain()
-		dst = append(dst, h)
+		dst = append(dst, disk.Part{Handle: h, From: -1})
 	}
 	if int64(end) > p.synced.Load() && end > seg.base {
 		seg.h.Retain()
-		dst = append(dst, seg.h)
+		from := int64(-1)
+		if p.covered.base == seg.base {
+			from = p.covered.size
+		}
+		dst = append(dst, disk.Part{Handle: seg.h, From: from, To: seg.size})
 	}
 	if last.size <= seg.size && p.round.files == 0 {
 		p.round.bytes = seg.size - last.size
@@ -79,6 +93,7 @@ func (p *Partition) SyncBegin(dst []*disk.Handle) []*disk.Handle {
 // SyncEnd takes the outcome of the round.
 func (p *Partition) SyncEnd(err error) {
 	p.mu.Lock()
+	p.rounding = false
 	notify := p.notify
 	switch {
 	case p.closed:
@@ -98,6 +113,7 @@ func (p *Partition) SyncEnd(err error) {
 		if int64(p.round.end) > p.synced.Load() {
 			p.synced.Store(int64(p.round.end))
 		}
+		p.covered = covered{p.round.base, p.round.size}
 		p.countSmall()
 	}
 	p.synch.Broadcast()
@@ -131,7 +147,33 @@ func (p *Partition) sync(end penstock.Offset) error {
 		case p.synced.Load() >= min(int64(end), p.end.Load()):
 			return nil
 		}
-		p.Commit()
+		if !p.halted {
+			p.Commit()
+		}
 		p.synch.Wait()
+	}
+}
+
+// halt waits until no round of group commit has a part of the log, and keeps it out of rounds until resume: bytes that a round was given must
+// not change. The caller holds w.
+func (p *Partition) halt() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.halted = true
+	for p.rounding {
+		p.synch.Wait()
+	}
+}
+
+// resume takes part in rounds again, and asks for one if somebody may wait for it.
+func (p *Partition) resume() {
+	p.mu.Lock()
+	p.halted = false
+	p.covered = covered{size: -1}
+	waits := p.synced.Load() < p.end.Load()
+	p.synch.Broadcast()
+	p.mu.Unlock()
+	if waits {
+		p.Commit()
 	}
 }

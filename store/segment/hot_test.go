@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -58,7 +59,7 @@ func (f *nullFile) WriteVec(bs [][]byte, off int64) (n int64, err error) {
 type missingPoints struct{ *nullFS }
 
 func (m missingPoints) Open(name string, mode disk.Mode) (disk.File, error) {
-	if name == pointsFile || name == cleanFile {
+	if name == pointsFile || name == cleanFile || strings.HasPrefix(name, "journal.") {
 		return nil, os.ErrNotExist
 	}
 	return m.nullFS.Open(name, mode)

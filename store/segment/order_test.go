@@ -42,8 +42,8 @@ func (r *rig) bounds(start, end penstock.Offset) {
 	}
 }
 
-// TestTruncateDuringCommit: a round of group commit that began before a truncation says nothing of what was appended
-// after it.
+// TestTruncateDuringCommit: a truncation waits for a round of group commit that has begun, whose bytes must not change, and that round says
+// nothing of what is appended afterwards.
 func TestTruncateDuringCommit(t *testing.T) {
 	r := newRig(t, store.Config{})
 	r.add(10)
@@ -52,10 +52,12 @@ func TestTruncateDuringCommit(t *testing.T) {
 	r.fs.Inject("sync(*.log)#1=stall")
 	r.p.Commit()
 	r.fs.WaitStalled(1)
-	must(t, r.p.Truncate(4))
-	r.add(8)
+	cut := make(chan error)
+	go func() { cut <- r.p.Truncate(4) }()
 	r.fs.Unstall()
 	must(t, <-ended)
+	must(t, <-cut)
+	r.add(8)
 	if got := r.p.Synced(); got > 4 {
 		t.Errorf("durable up to %d, nothing from 4 on was synced", got)
 	}

@@ -68,22 +68,25 @@ type Partition struct {
 	w    writer // what only the writer touches, with its lock
 	void uint64 // guarded by w: the last checkpoint whose recovery point does not count
 
-	mu     sync.RWMutex
-	synch  *sync.Cond              // on mu: synced moved or the log failed
-	segs   []*segment              // guarded by mu; the slice is replaced, never changed; the last is the active one
-	bad    []badRange              // guarded by mu; replaced, never changed; ascending
-	epochs []store.EpochStart      // guarded by mu; replaced, never changed
-	head   tally                   // guarded by mu: entries of the active segment that only its files have
-	before entry                   // guarded by mu: the last of them
-	tail   index                   // guarded by mu: entries of the active segment in memory, those after head
-	ring   *[hints]hint            // guarded by mu: the last appends to the active segment; nil while ringN is 0
-	ringN  int                     // guarded by mu: appends put into ring
-	gen    int                     // guarded by mu: raised when offsets are taken back
-	dirty  []*disk.Handle          // guarded by mu: sealed files with unsynced writes, a reference each
-	round  round                   // guarded by mu: the round of group commit under way
-	notify func(store.Mark, error) // guarded by mu
-	failed error                   // guarded by mu: why nothing becomes durable any more
-	closed bool                    // guarded by mu
+	mu       sync.RWMutex
+	synch    *sync.Cond              // on mu: synced moved or the log failed
+	segs     []*segment              // guarded by mu; the slice is replaced, never changed; the last is the active one
+	bad      []badRange              // guarded by mu; replaced, never changed; ascending
+	epochs   []store.EpochStart      // guarded by mu; replaced, never changed
+	head     tally                   // guarded by mu: entries of the active segment that only its files have
+	before   entry                   // guarded by mu: the last of them
+	tail     index                   // guarded by mu: entries of the active segment in memory, those after head
+	ring     *[hints]hint            // guarded by mu: the last appends to the active segment; nil while ringN is 0
+	ringN    int                     // guarded by mu: appends put into ring
+	gen      int                     // guarded by mu: raised when offsets are taken back
+	dirty    []*disk.Handle          // guarded by mu: sealed files with unsynced writes, a reference each
+	round    round                   // guarded by mu: the round of group commit under way
+	covered  covered                 // guarded by mu: as of the last round
+	rounding bool                    // guarded by mu: a round is under way
+	halted   bool                    // guarded by mu: stays out of rounds
+	notify   func(store.Mark, error) // guarded by mu
+	failed   error                   // guarded by mu: why nothing becomes durable any more
+	closed   bool                    // guarded by mu
 
 	loading sync.Mutex // one reader at a time loads or rebuilds index files
 }

@@ -252,7 +252,7 @@ func (s *Store) Open(id penstock.PartitionID, c store.Config) (store.Partition, 
 }
 
 func newPartition(s *Store, id penstock.PartitionID, c store.Config) *Partition {
-	p := &Partition{st: s, id: id, dir: dirName(id)}
+	p := &Partition{st: s, id: id, dir: dirName(id), covered: covered{size: -1}}
 	p.synch = sync.NewCond(&p.mu)
 	p.Configure(c)
 	return p
@@ -270,6 +270,7 @@ func (s *Store) Remove(id penstock.PartitionID) error {
 	}
 	if sl.p != nil {
 		sl.p.w.Lock()
+		sl.p.halt()
 		sl.p.release()
 		sl.p.w.Unlock()
 		sl.p = nil

@@ -29,6 +29,8 @@ func (p *Partition) Truncate(end penstock.Offset) error {
 	if err != nil {
 		return err
 	}
+	p.halt()
+	defer p.resume()
 	return p.truncate(cut)
 }
 

@@ -29,6 +29,8 @@ type world struct {
 	epoch  penstock.Epoch
 	tag    uint64
 	faulty bool // calls may fail
+
+	journal bool
 }
 
 // theID is the partition that worlds work on.
@@ -41,12 +43,12 @@ func smallConfig() store.Config {
 }
 
 func newWorld(f Factory, seed uint64) *world {
-	return &world{f: f, still: stillness{make(chan struct{}, 1)}, r: rand.New(rand.NewPCG(seed, 1)), fs: disktest.New(), w: newTwin(f.Format), now: 1_700_000_000_000}
+	return &world{f: f, still: stillness{make(chan struct{}, 1)}, r: rand.New(rand.NewPCG(seed, 1)), fs: disktest.New(), w: newTwin(f.Format), now: 1_700_000_000_000, journal: seed%2 == 1}
 }
 
 // start opens disk, store and partition.
 func (x *world) start() error {
-	x.d = disk.New(x.fs, disk.Options{SyncParallel: 1, SyncAllFrom: -1})
+	x.d = disk.New(x.fs, x.options())
 	var err error
 	if x.s, err = x.f.Open(x.d); err != nil {
 		return fmt.Errorf("open store: %w", err)
@@ -62,6 +64,15 @@ func (x *world) start() error {
 		}
 	})
 	return nil
+}
+
+// options are those of the disk: with every other seed all small rounds of group commit go through a small journal.
+func (x *world) options() disk.Options {
+	o := disk.Options{SyncParallel: 1, SyncAllFrom: -1}
+	if x.journal {
+		o.JournalFrom, o.JournalBytes = 1, 4<<10
+	}
+	return o
 }
 
 // stop closes everything, cleanly if nothing is in the way.
@@ -148,7 +159,7 @@ func (x *world) calm() {
 type stillness struct{ done chan struct{} }
 
 // SyncBegin has nothing.
-func (s *stillness) SyncBegin(dst []*disk.Handle) []*disk.Handle { return dst }
+func (s *stillness) SyncBegin(dst []disk.Part) []disk.Part { return dst }
 
 // SyncEnd tells that whatever waited before is done.
 func (s *stillness) SyncEnd(error) { s.done <- struct{}{} }
