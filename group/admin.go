@@ -45,14 +45,14 @@ func (g *group) describe() Description {
 	return d
 }
 
-// List describes all groups, without their members, by name. Errors: ErrLoading if some are not loaded yet; the others are
-// returned with it.
+// List describes all groups, without their members, by name. Errors: ErrLoading if some are not loaded yet, ErrDamaged if some will not be;
+// the others are returned with it.
 func (c *Coordinator) List() ([]Description, error) {
 	var all []Description
 	var err error
 	c.each(func(s *shard) {
-		if !s.ready.Load() {
-			err = ErrLoading
+		if why := s.unready(); why != nil {
+			err = why
 			return
 		}
 		for _, g := range s.list() {

@@ -202,6 +202,8 @@ func (c *Coordinator) Ready(ctx context.Context) error {
 	c.each(func(s *shard) {
 		select {
 		case <-s.loaded:
+		case <-s.failed:
+			err = *s.broken.Load()
 		case <-s.ctx.Done():
 		case <-ctx.Done():
 			err = fmt.Errorf("%w: %w", ErrLoading, ctx.Err())
@@ -267,6 +269,9 @@ func (c *Coordinator) Of(name string) (penstock.BrokerID, error) {
 	if leader == penstock.NoBroker {
 		return leader, ErrUnavailable
 	}
+	if _, err := c.shard(name); errors.Is(err, ErrDamaged) {
+		return penstock.NoBroker, err
+	}
 	return leader, nil
 }
 
@@ -290,11 +295,11 @@ func (c *Coordinator) shard(name string) (*shard, error) {
 		return nil, ErrUnavailable
 	}
 	s := j.shards[partitionOf(name, len(j.shards))]
-	switch {
-	case s == nil:
+	if s == nil {
 		return nil, ErrNotCoordinator
-	case !s.ready.Load():
-		return nil, ErrLoading
+	}
+	if err := s.unready(); err != nil {
+		return nil, err
 	}
 	return s, nil
 }

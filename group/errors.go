@@ -1,6 +1,9 @@
 package group
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // The errors that a member, or who administers groups, is told. Fronts map them to their protocol's codes.
 var (
@@ -20,4 +23,6 @@ var (
 	ErrLoading              = errors.New("coordinator is loading its state")
 	ErrNotCoordinator       = errors.New("not the coordinator of the group")
 	ErrUnavailable          = errors.New("coordinator not available")
+	// ErrDamaged is an ErrUnavailable that does not pass by itself: see Options.SkipDamage.
+	ErrDamaged = fmt.Errorf("%w: the journal of groups is damaged", ErrUnavailable)
 )

@@ -26,6 +26,10 @@ func (s *shard) open() bool {
 	for {
 		began := s.c.o.Now()
 		err := s.tryOpen()
+		if errors.Is(err, ErrDamaged) {
+			s.giveUp(err)
+			return false
+		}
 		if err == nil {
 			s.c.o.Logger.Info("groups loaded", "partition", s.id, "groups", s.len(), "bytes", s.size.Load(), "took", s.c.o.Now().Sub(began))
 			return true
@@ -40,6 +44,15 @@ func (s *shard) open() bool {
 		}
 		pause = min(2*pause, loadRetryMax)
 	}
+}
+
+// giveUp says for good that the journal cannot be loaded: reading it again would not make it whole, and to say that it is being loaded
+// would not be true.
+func (s *shard) giveUp(why error) {
+	s.c.o.Logger.Error("the journal of groups is damaged: its groups are refused. Restore the partition's files and start again, or "+
+		"start with offsets.skip.damage=true: offsets committed in the damaged places are lost then", "partition", s.id, "error", why)
+	s.broken.Store(&why)
+	close(s.failed)
 }
 
 var errNotOpen = errors.New("partition of the journal is not open yet")
@@ -57,7 +70,14 @@ func (s *shard) tryOpen() error {
 	}
 	l := loader{s: s, groups: map[string]*group{}, topics: map[string]string{}}
 	if err := l.read(p); err != nil {
+		if errors.Is(err, penstock.ErrCorrupt) {
+			err = fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
 		return err
+	}
+	if s.skipped = l.lost > 0; s.skipped {
+		s.c.o.Logger.Error("the journal of groups is damaged and was loaded without the damaged places; what was committed there is lost",
+			"partition", s.id, "records", l.lost, "first", l.damage)
 	}
 	if l.odd > 0 {
 		s.c.o.Logger.Warn("records of the group journal are not understood and were passed over", "partition", s.id, "records", l.odd, "first", l.why)
@@ -86,7 +106,7 @@ func (s *shard) tryOpen() error {
 		g.mu.Unlock()
 	}
 	s.setLimit()
-	if s.size.Load() > s.limit.Load() {
+	if s.size.Load() > s.limit.Load() || s.skipped {
 		ring(s.bell)
 	}
 	return nil
@@ -101,34 +121,68 @@ type loader struct {
 	buf    []byte
 	odd    int   // records that were not understood
 	why    error // the first of them
+	lost   int64 // offsets in damaged places
+	damage error // the first of these
+	es     []penstock.Extent
 }
 
+// read reads everything. Damage ends it, or is passed over if that was asked for.
 func (l *loader) read(p *replica.Partition) error {
 	o := p.Offsets()
-	var es []penstock.Extent
 	for at := o.Start; at < o.HighWatermark; {
-		if err := l.s.ctx.Err(); err != nil {
-			return err
-		}
-		var err error
-		es, _, err = p.Read(replica.ReadRequest{From: at, Max: loadBytes, Whole: true, Epoch: penstock.NoEpoch, LastEpoch: penstock.NoEpoch}, es[:0])
-		if err == nil {
-			err = l.fill(es)
-		}
-		es = penstock.ReleaseAll(es)
-		next := at
-		if err == nil {
-			next, err = l.batches(at, o.Start)
+		next, err := l.piece(p, at, o, loadBytes)
+		if errors.Is(err, penstock.ErrCorrupt) && l.s.c.o.SkipDamage {
+			if l.damage == nil {
+				l.damage = err
+			}
+			next, err = l.pass(p, next, o)
 		}
 		if err != nil {
-			return fmt.Errorf("read journal at %d: %w", at, err)
-		}
-		if next == at {
-			return fmt.Errorf("read journal at %d: %w: no batch", at, penstock.ErrCorrupt)
+			return err
 		}
 		at = next
 	}
 	return nil
+}
+
+// piece reads about size bytes, at least a batch, and returns the offset behind what was taken, or with an error that of what could not be.
+func (l *loader) piece(p *replica.Partition, at penstock.Offset, o replica.Offsets, size int64) (penstock.Offset, error) {
+	if err := l.s.ctx.Err(); err != nil {
+		return at, err
+	}
+	var err error
+	l.es, _, err = p.Read(replica.ReadRequest{From: at, Max: size, Whole: true, Epoch: penstock.NoEpoch, LastEpoch: penstock.NoEpoch}, l.es[:0])
+	if err == nil {
+		err = l.fill(l.es)
+	}
+	l.es = penstock.ReleaseAll(l.es)
+	next := at
+	if err == nil {
+		next, err = l.batches(at, o.Start, o.End)
+	}
+	if err == nil && next == at {
+		err = fmt.Errorf("%w: no batch", penstock.ErrCorrupt)
+	}
+	if err != nil {
+		return next, fmt.Errorf("read journal at %d: %w", next, err)
+	}
+	return next, nil
+}
+
+// pass finds the first batch behind the damage at an offset that can be read, and takes it. Nothing that a damaged batch says of itself is
+// believed, its length and number of records least of all: every offset is tried.
+func (l *loader) pass(p *replica.Partition, bad penstock.Offset, o replica.Offsets) (penstock.Offset, error) {
+	at := bad + 1
+	for ; at < o.HighWatermark; at++ {
+		next, err := l.piece(p, at, o, 1)
+		if errors.Is(err, penstock.ErrCorrupt) {
+			continue
+		}
+		l.lost += int64(at - bad)
+		return next, err
+	}
+	l.lost += int64(at - bad)
+	return at, nil
 }
 
 // fill copies the extents to buf.
@@ -148,8 +202,9 @@ func (l *loader) fill(es []penstock.Extent) error {
 }
 
 // batches takes the whole batches in buf and returns the offset behind the last.
-func (l *loader) batches(at, start penstock.Offset) (penstock.Offset, error) {
+func (l *loader) batches(at, start, end penstock.Offset) (penstock.Offset, error) {
 	var f record.Format
+	first := true // it may begin before the offset asked for
 	for b := l.buf; len(b) >= f.HeaderSize(); {
 		h, err := f.Header(b)
 		if err != nil {
@@ -163,10 +218,15 @@ func (l *loader) batches(at, start penstock.Offset) (penstock.Offset, error) {
 		if err := f.Verify(one); err != nil {
 			return at, err
 		}
+		// The checksum does not cover the offset. A log that was compacted by Kafka may have gaps.
+		if h.NextOffset() <= at || h.BaseOffset < at && !first || h.NextOffset() > end {
+			return at, fmt.Errorf("%w: offsets %d to %d at %d", penstock.ErrCorrupt, h.BaseOffset, h.LastOffset(), at)
+		}
+		first = false
 		l.bytes += int64(h.Size)
-		at = h.NextOffset()
 		if h.Is(penstock.FlagControl) || h.Codec != penstock.CodecNone {
 			l.oddity(fmt.Errorf("offset %d: %w: control or compressed batch", h.BaseOffset, penstock.ErrInvalidRecord))
+			at = h.NextOffset()
 			continue
 		}
 		w := record.Walk(one)
@@ -181,6 +241,7 @@ func (l *loader) batches(at, start penstock.Offset) (penstock.Offset, error) {
 		if err := w.Err(); err != nil {
 			return at, err
 		}
+		at = h.NextOffset()
 	}
 	return at, nil
 }

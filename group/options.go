@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"penstock"
@@ -59,6 +60,11 @@ type Options struct {
 	ShortenAbove int64
 	// Retention is how long offsets are kept after their group became empty; default 7 days. Kafka: offsets.retention.minutes.
 	Retention time.Duration
+	// SkipDamage loads a journal that cannot be read in places, without what these places held: offsets committed there are lost,
+	// or older ones count again, so consumers read records twice or, where they begin at the end, not at all. Default false: the
+	// groups of such a partition of the journal are refused with ErrDamaged until somebody decides. Kafka has no such choice: its
+	// older coordinator serves what it could load, its newer one refuses.
+	SkipDamage bool
 	// ExpireEvery is the time between two looks for expired offsets; default 10 min. Kafka:
 	// offsets.retention.check.interval.ms.
 	ExpireEvery time.Duration
@@ -99,6 +105,8 @@ const (
 	// journalBatch is the largest batch that the journal's topic accepts. One record may be a whole generation of a
 	// large group.
 	journalBatch = 64 << 20
+	// indexInterval is the bytes of log between two entries of its index.
+	indexInterval = 4096
 	// chunkOffsets is how many offsets of a group are written again under one hold of its lock.
 	chunkOffsets = 2000
 )
@@ -109,6 +117,7 @@ func journalConfigs() map[string]string {
 	return map[string]string{
 		"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1", "segment.bytes": "16777216",
 		"max.message.bytes": "67108864", "message.timestamp.type": "CreateTime", "penstock.durability": "fsync",
+		"index.interval.bytes": strconv.Itoa(indexInterval),
 	}
 }
 
@@ -123,6 +132,15 @@ func newFigures(c *Coordinator) figures {
 	r.Func(metric.Desc{Name: "groups", Help: "Consumer groups that this node coordinates."}, metric.KindGauge, func() int64 {
 		n := int64(0)
 		c.each(func(s *shard) { n += int64(s.len()) })
+		return n
+	})
+	r.Func(metric.Desc{Name: "group_journals_damaged", Help: "Partitions of the group journal whose groups are refused because it is damaged."}, metric.KindGauge, func() int64 {
+		n := int64(0)
+		c.each(func(s *shard) {
+			if s.broken.Load() != nil {
+				n++
+			}
+		})
 		return n
 	})
 	return figures{

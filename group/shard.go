@@ -14,13 +14,16 @@ import (
 
 // shard is one partition of the journal and the groups in it.
 type shard struct {
-	c      *Coordinator
-	id     penstock.PartitionID
-	ctx    context.Context // ends with the shard
-	end    context.CancelFunc
-	ready  atomic.Bool        // everything is loaded
-	loaded chan struct{}      // closed with ready
-	part   *replica.Partition // set before ready
+	c       *Coordinator
+	id      penstock.PartitionID
+	ctx     context.Context // ends with the shard
+	end     context.CancelFunc
+	ready   atomic.Bool           // everything is loaded
+	loaded  chan struct{}         // closed with ready
+	broken  atomic.Pointer[error] // why it will not be loaded; nil while it may
+	failed  chan struct{}         // closed with broken
+	part    *replica.Partition    // set before ready
+	skipped bool                  // places of the journal could not be read; set before ready
 
 	size  atomic.Int64  // bytes of the log from its start, nearly
 	limit atomic.Int64  // size at which it is looked whether the log can be shortened
@@ -45,7 +48,7 @@ type landing struct {
 func newShard(c *Coordinator, id penstock.PartitionID) *shard {
 	s := &shard{
 		c: c, id: id, groups: map[string]*group{},
-		loaded: make(chan struct{}), bell: make(chan struct{}, 1), come: make(chan struct{}, 1),
+		loaded: make(chan struct{}), failed: make(chan struct{}), bell: make(chan struct{}, 1), come: make(chan struct{}, 1),
 	}
 	s.ctx, s.end = context.WithCancel(c.ctx)
 	return s
@@ -59,6 +62,17 @@ func (s *shard) start() {
 			s.keep()
 		}
 	})
+}
+
+// unready is why nothing can be done with the shard's groups, nil if it is loaded.
+func (s *shard) unready() error {
+	if s.ready.Load() {
+		return nil
+	}
+	if why := s.broken.Load(); why != nil {
+		return *why
+	}
+	return ErrLoading
 }
 
 func (s *shard) len() int {
@@ -199,6 +213,7 @@ func (s *shard) tellAll() {
 func (s *shard) keep() {
 	expire := time.NewTicker(s.c.o.ExpireEvery)
 	defer expire.Stop()
+	again := s.skipped // whatever its size: so the damage lies below the start
 	for {
 		select {
 		case <-s.ctx.Done():
@@ -206,7 +221,10 @@ func (s *shard) keep() {
 		case <-expire.C:
 			s.expire(s.c.o.Now())
 		case <-s.bell:
-			if err := s.shorten(); err != nil && s.ctx.Err() == nil {
+			err := s.shorten(again)
+			if err == nil {
+				again = false
+			} else if s.ctx.Err() == nil {
 				s.c.o.Logger.Warn("group journal not shortened", "partition", s.id, "error", err)
 				s.limit.Store(s.size.Load() + s.c.o.ShortenAbove)
 			}

@@ -18,12 +18,17 @@ import (
 //
 // Until the start has moved a crash leaves both, and the later ones count.
 
-// shorten writes the log anew if more than half of it does not count.
-func (s *shard) shorten() error {
+// shorten writes the log anew if more than half of it does not count, or in any case.
+func (s *shard) shorten(always bool) error {
 	s.setLimit()
 	before := s.size.Load()
-	if before <= s.limit.Load() {
+	if before <= s.limit.Load() && !always {
 		return nil
+	}
+	if always {
+		if err := s.pad(); err != nil {
+			return fmt.Errorf("write behind the damage: %w", err)
+		}
 	}
 	cut := s.part.Offsets().End
 	for _, g := range s.list() {
@@ -39,6 +44,24 @@ func (s *shard) shorten() error {
 	s.c.figures.shortened.Inc()
 	s.c.o.Logger.Info("group journal shortened", "partition", s.id, "bytes_before", before, "bytes", s.size.Load())
 	return nil
+}
+
+// pad writes deletions of what never was, so many that the next batch has an entry of its own in the log's index: a reader finds its way to
+// it without walking over the damage that lies before.
+func (s *shard) pad() error {
+	w := newWriter(s.c.now())
+	defer w.free()
+	for n := int32(0); len(w.b) <= 2*indexInterval; n++ {
+		w.offset("", "", n, nil)
+	}
+	wait := make(chan error, 1)
+	s.append(w, func(err error) { wait <- err })
+	select {
+	case err := <-wait:
+		return err
+	case <-s.ctx.Done():
+		return s.ctx.Err()
+	}
 }
 
 // setLimit looks how much of the log counts.

@@ -57,6 +57,7 @@ type Config struct {
 	OffsetsParts int           // partitions of the journal of groups when it is made
 	OffsetsText  int           // bytes that a client may store with an offset
 	OffsetsShort int64         // bytes of a journal's log below which it is not shortened
+	OffsetsSkip  bool          // damaged places of the journal of groups are passed over
 
 	SessionParts  int           // partitions that all fetch sessions remember together
 	SessionIdle   time.Duration // a fetch session is kept for at least
@@ -262,6 +263,8 @@ func groupSettings() []setting {
 			number(1, 1000, func(c *Config) *int { return &c.OffsetsParts })},
 		{Key{"offsets.shorten.above", "8MiB", "size of such a partition below which it is not written anew to be shorter", false},
 			size(64<<10, func(c *Config) *int64 { return &c.OffsetsShort })},
+		{Key{"offsets.skip.damage", "false", "load groups although their journal cannot be read in places: offsets committed there are lost, or older ones count again", false},
+			boolean(func(c *Config) *bool { return &c.OffsetsSkip })},
 	}
 }
 

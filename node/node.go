@@ -314,7 +314,7 @@ func (n *Node) lead(ctx context.Context) error {
 			MinSession: n.c.SessionMin, MaxSession: n.c.SessionMax, InitialDelay: orNever(n.c.GroupDelay), MaxMembers: n.c.GroupMembers,
 		},
 		MaxGroups: n.c.Groups, MaxMetadata: n.c.OffsetsText, JournalPartitions: n.c.OffsetsParts, ShortenAbove: n.c.OffsetsShort,
-		Retention: n.c.OffsetsKept, ExpireEvery: n.c.OffsetsEvery,
+		SkipDamage: n.c.OffsetsSkip, Retention: n.c.OffsetsKept, ExpireEvery: n.c.OffsetsEvery,
 	})
 	n.later("groups", func(context.Context) error {
 		n.groups.Close()

@@ -96,7 +96,7 @@ func (p *Partition) findIn(l *look, t penstock.Timestamp, start, end penstock.Of
 			return none, nil
 		}
 		if err != nil {
-			return none, fmt.Errorf("partition %v: segment %d: %w", p.id, l.s.base, err)
+			return none, fmt.Errorf("partition %v: segment %d: %w", p.id, l.s.base, noBatch(err, w.pos))
 		}
 		if h.MaxTimestamp >= t && h.LastOffset() >= start {
 			b, err := w.body(&h)
@@ -233,7 +233,7 @@ func (p *Partition) scanSegment(l *look, from, end penstock.Offset, visit func(*
 			return max(from, l.next), nil
 		}
 		if err != nil {
-			return from, fmt.Errorf("partition %v: segment %d: %w", p.id, l.s.base, err)
+			return from, fmt.Errorf("partition %v: segment %d: %w", p.id, l.s.base, noBatch(err, w.pos))
 		}
 		if h.LastOffset() >= from {
 			if err := visit(&h); err != nil {
@@ -243,4 +243,12 @@ func (p *Partition) scanSegment(l *look, from, end penstock.Offset, visit func(*
 		}
 		w.skip(&h)
 	}
+}
+
+// noBatch is the error of a walk inside of a segment's bytes, where zeros are damage and not the end.
+func noBatch(err error, pos int64) error {
+	if errors.Is(err, errZero) {
+		return fmt.Errorf("%w: no batch at %d", penstock.ErrCorrupt, pos)
+	}
+	return err
 }
