@@ -188,7 +188,7 @@ func (s *session) alterTopic(ctx context.Context, a *alteration, check bool) (co
 	img := o.Topics.Image()
 	t := img.Topic(a.name)
 	if t == nil {
-		return codeUnknownTopicOrPartition, errNoTopic
+		return missingTopic(a.name)
 	}
 	under := map[string]string{}
 	for _, c := range s.front.topicConfigs(img, nil) {
@@ -206,15 +206,17 @@ func (s *session) alterTopic(ctx context.Context, a *alteration, check bool) (co
 			err = keepsJournal(was, is)
 		}
 		if missing := (*unknownConfig)(nil); errors.As(err, &missing) {
-			_, err = img.CheckConfigs(map[string]string{missing.name: ""}) // it knows what may have been meant
+			is = map[string]string{missing.name: ""} // what may have been meant says who refuses it
+			err = nil
+		}
+		if err == nil {
+			_, err = img.CheckConfigs(is)
 		}
 		return is, err
 	}
 	var err error
 	if check {
-		if is, err = next(copyOf(t.Configs)); err == nil {
-			_, err = img.CheckConfigs(is)
-		}
+		_, err = next(copyOf(t.Configs))
 	} else {
 		err = o.Topics.SetConfigs(ctx, t.ID, next)
 	}
@@ -227,6 +229,14 @@ func (s *session) alterTopic(ctx context.Context, a *alteration, check bool) (co
 		o.Logger.Info("topic's configuration altered", slog.String("topic", a.name), slog.String("changes", difference(was, is)))
 	}
 	return codeNone, nil
+}
+
+// missingTopic says why there is no topic of a name that is asked for its configuration.
+func missingTopic(name string) (code, error) {
+	if err := meta.CheckName(name); err != nil {
+		return codeInvalidTopic, err
+	}
+	return codeUnknownTopicOrPartition, errNoTopic
 }
 
 // copyOf is a copy that is never nil.

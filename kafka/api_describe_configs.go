@@ -74,7 +74,8 @@ func (f *Front) configsOf(img *meta.Image, q *kmsg.DescribeConfigsRequestResourc
 	case kmsg.ConfigResourceTypeTopic:
 		t := img.Topic(q.ResourceName)
 		if t == nil {
-			return nil, codeUnknownTopicOrPartition, "no topic has this name"
+			why, err := missingTopic(q.ResourceName)
+			return nil, why, err.Error()
 		}
 		return f.topicConfigs(img, t.Configs), codeNone, ""
 	case kmsg.ConfigResourceTypeBroker:

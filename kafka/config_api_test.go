@@ -157,6 +157,7 @@ func TestAlterRefusals(t *testing.T) {
 	}{
 		{resourceOf(ofTopic, "none", "retention.ms", opSet, "1"), codeUnknownTopicOrPartition, "no topic"},
 		{resourceOf(ofTopic, "", "retention.ms", opSet, "1"), codeInvalidRequest, "a topic has a name"},
+		{resourceOf(ofTopic, "a/b", "retention.ms", opSet, "1"), codeInvalidTopic, "a/b"},
 		{resourceOf(ofTopic, "t", "retention.mss", opSet, "1"), codeInvalidConfig, "did you mean retention.ms?"},
 		{resourceOf(ofTopic, "t", "retention.mss", opUnset, "null"), codeInvalidConfig, "did you mean retention.ms?"},
 		{resourceOf(ofTopic, "t", "log.retention.ms", opSet, "1"), codeInvalidConfig, "on a topic it is called retention.ms"},
@@ -358,10 +359,11 @@ func TestDescribeLayers(t *testing.T) {
 	expect(ofBroker, "0", "ssl.keystore.password", "/4 fixed ssl.keystore.password=/4")
 	expect(ofTopic, "t", "penstock.layout", "segment/5 penstock.layout=segment/5")
 	q := kmsg.NewPtrDescribeConfigsRequest()
-	q.Resources = []kmsg.DescribeConfigsRequestResource{{ResourceType: ofTopic, ResourceName: "t"}, {ResourceType: ofTopic, ResourceName: "t"}, {ResourceType: ofBroker, ResourceName: "0"}}
+	q.Resources = []kmsg.DescribeConfigsRequestResource{{ResourceType: ofTopic, ResourceName: "t"}, {ResourceType: ofTopic, ResourceName: "t"},
+		{ResourceType: ofBroker, ResourceName: "0"}, {ResourceType: ofTopic, ResourceName: "a/b"}}
 	got := h.ask(q, 4).(*kmsg.DescribeConfigsResponse).Resources
-	if got[0].ErrorCode != 0 || code(got[1].ErrorCode) != codeInvalidRequest || len(got[1].Configs) != 0 || got[2].ErrorCode != 0 {
-		t.Errorf("a resource named twice: %d, %d, %d", got[0].ErrorCode, got[1].ErrorCode, got[2].ErrorCode)
+	if got[0].ErrorCode != 0 || code(got[1].ErrorCode) != codeInvalidRequest || len(got[1].Configs) != 0 || got[2].ErrorCode != 0 || code(got[3].ErrorCode) != codeInvalidTopic {
+		t.Errorf("a resource named twice, and a bad name: %d, %d, %d, %d", got[0].ErrorCode, got[1].ErrorCode, got[2].ErrorCode, got[3].ErrorCode)
 	}
 	for _, c := range got[2].Configs {
 		if c.Name == "ssl.keystore.password" && (c.Value != nil || !c.IsSensitive) {

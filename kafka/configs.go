@@ -93,7 +93,7 @@ func (f *Front) topicConfigs(img *meta.Image, set map[string]string) []config {
 type BrokerKey struct {
 	Kind     meta.Kind // default string
 	Doc      string
-	Default  string // Kafka's; empty if it has none
+	Default  string // this broker's; empty if it has none
 	File     string // the key that sets it in this broker's own configuration; empty if there is none
 	Unserved string // of one that has no effect here, why not
 	Secret   bool   // its value is never shown

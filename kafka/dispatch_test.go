@@ -17,9 +17,9 @@ func (a *api) faults() []string {
 	var out []string
 	v := reflect.ValueOf(*a)
 	for i := range v.NumField() {
-		// Versions and keys may be zero; Produce and Fetch are decoded by hand and have no shape.
+		// Versions and keys may be zero, and what few need; Produce and Fetch are decoded by hand and have no shape.
 		name := v.Type().Field(i).Name
-		free := name == "key" || name == "shown" || name == "min" || name == "shape" && (a.key == keyProduce || a.key == keyFetch) ||
+		free := name == "key" || name == "spare" || name == "shown" || name == "min" || name == "shape" && (a.key == keyProduce || a.key == keyFetch) ||
 			name == "max" && kmsg.RequestForKey(a.key).MaxVersion() == 0 || name == "flexible" && kmsg.RequestForKey(a.key).IsFlexible()
 		if !free && v.Field(i).IsZero() {
 			out = append(out, name)
