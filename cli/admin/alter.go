@@ -82,7 +82,7 @@ func foresee(r resource, now *configView, key, change string, value *string) edi
 	case change == "unset":
 		for _, l := range now.Layers {
 			if !r.own(l.Source) {
-				v.After = l.Value
+				v.After = l.as(key)
 				break
 			}
 		}

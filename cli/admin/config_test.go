@@ -94,3 +94,25 @@ func TestForesee(t *testing.T) {
 		t.Errorf("a secret is shown: %+v", v)
 	}
 }
+
+// TestLayerUnits takes Kafka's hours under a key in milliseconds for what they are.
+func TestLayerUnits(t *testing.T) {
+	for _, c := range []struct{ under, key, value, want string }{
+		{"retention.ms", "log.retention.hours", "168", "604800000"},
+		{"retention.ms", "log.retention.minutes", "2", "120000"},
+		{"retention.ms", "log.retention.hours", "-1", "-1"},
+		{"retention.ms", "log.retention.ms", "5", "5"},
+		{"retention.ms", "log.retention.hours", "soon", "-"},
+		{"flush.messages", "log.flush.interval.messages", "7", "7"},
+		{"preallocate", "log.preallocate", "true", "true"},
+		{"segment.bytes", "log.roll.hours", "7", "-"},
+	} {
+		l := layer{c.key, &c.value, "default"}
+		if got := or(l.as(c.under), "-"); got != c.want {
+			t.Errorf("%s=%s under %s: %v, want %s", c.key, c.value, c.under, got, c.want)
+		}
+	}
+	if (&layer{Key: "a"}).as("b") != nil {
+		t.Error("a hidden value is told")
+	}
+}

@@ -125,6 +125,27 @@ func sourceName(s kmsg.ConfigSource) string {
 	return strings.ToLower(s.String())
 }
 
+// inMillis has units that a key may end with, in milliseconds.
+var inMillis = map[string]int64{"hours": 3_600_000, "minutes": 60_000}
+
+// as is a layer's value in the unit of the key that it lies under: Kafka has log.retention.hours under retention.ms. It is null
+// where the units do not go together.
+func (l *layer) as(key string) *string {
+	unit, own := key[strings.LastIndexByte(key, '.')+1:], l.Key[strings.LastIndexByte(l.Key, '.')+1:]
+	if unit == own || l.Value == nil {
+		return l.Value
+	}
+	n, err := strconv.ParseInt(*l.Value, 10, 32)
+	if unit != "ms" || inMillis[own] == 0 || err != nil {
+		return nil
+	}
+	if n > 0 {
+		n *= inMillis[own]
+	}
+	s := strconv.FormatInt(n, 10)
+	return &s
+}
+
 // described is the configuration of a resource, sorted by key.
 type described struct {
 	configs []configView
@@ -150,17 +171,27 @@ func (d *described) find(key string) *configView {
 	return &d.configs[i]
 }
 
-// describeConfigs asks for the configuration of resources; keys nil is all of it.
-func (k *cluster) describeConfigs(ctx context.Context, of []resource, keys []string) (map[resource]*described, error) {
+// maxDescribed bounds the resources of one request, so that the answer stays far from what a client takes: some 5 KiB each.
+const maxDescribed = 500
+
+// describeConfigs asks for all configuration of resources.
+func (k *cluster) describeConfigs(ctx context.Context, of []resource) (map[resource]*described, error) {
 	out := map[resource]*described{}
-	if len(of) == 0 {
-		return out, nil
+	for some := range slices.Chunk(of, maxDescribed) {
+		if err := k.describeSome(ctx, some, out); err != nil {
+			return out, err
+		}
 	}
+	return out, nil
+}
+
+// describeSome adds the configuration of a few resources to out.
+func (k *cluster) describeSome(ctx context.Context, of []resource, out map[resource]*described) error {
 	q := kmsg.NewPtrDescribeConfigsRequest()
 	q.IncludeSynonyms, q.IncludeDocumentation = true, len(of) == 1
 	for _, r := range of {
 		qr := kmsg.NewDescribeConfigsRequestResource()
-		qr.ResourceType, qr.ResourceName, qr.ConfigNames = r.kind, r.name, keys
+		qr.ResourceType, qr.ResourceName = r.kind, r.name
 		q.Resources = append(q.Resources, qr)
 	}
 	var failed error
@@ -181,7 +212,7 @@ func (k *cluster) describeConfigs(ctx context.Context, of []resource, keys []str
 			out[resource{r.ResourceType, r.ResourceName}] = d
 		}
 	}
-	return out, failed
+	return failed
 }
 
 func viewConfig(c *kmsg.DescribeConfigsResponseResourceConfig) configView {
@@ -196,7 +227,7 @@ func viewConfig(c *kmsg.DescribeConfigsResponseResourceConfig) configView {
 		l := layer{y.Name, y.Value, sourceName(y.Source)}
 		v.Layers = append(v.Layers, l)
 		if l.Source == "default" {
-			v.Default = l.Value
+			v.Default = l.as(v.Key)
 		}
 	}
 	if v.Source == "default" {
@@ -217,7 +248,7 @@ func (k *cluster) configOf(ctx context.Context, r resource) (*described, error) 
 			return nil, err
 		}
 	}
-	all, err := k.describeConfigs(ctx, []resource{r}, nil)
+	all, err := k.describeConfigs(ctx, []resource{r})
 	d := all[r]
 	if err == nil && d == nil {
 		err = errNoAnswer
@@ -292,7 +323,7 @@ func (o *creation) advise(ctx context.Context, k *cluster, why error) error {
 		return why
 	}
 	any := slices.Sorted(maps.Keys(all))[:1]
-	set, err := k.describeConfigs(ctx, topicResources(any), nil)
+	set, err := k.describeConfigs(ctx, topicResources(any))
 	d := set[resource{kindTopic, any[0]}]
 	if err != nil || d == nil || len(d.configs) == 0 {
 		return why

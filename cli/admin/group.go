@@ -45,9 +45,7 @@ func newGroupList(e *cli.Env) *cobra.Command {
 		ValidArgsFunction: e.CompleteGroups(),
 	}
 	state := c.Flags().StringSlice("state", nil, "only groups in one of these `states`")
-	complete(c, "state", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return states, cobra.ShellCompDirectiveNoFileComp
-	})
+	complete(c, "state", cobra.FixedCompletions(states, cobra.ShellCompDirectiveNoFileComp))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		wanted, err := parseStates(*state)
 		if err != nil {

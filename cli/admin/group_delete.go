@@ -87,7 +87,7 @@ func (k *cluster) deleteGroup(ctx context.Context, name string, o *applying) err
 		v.print(t, "group "+name+" with "+count(int64(len(places)), "committed offset"))
 	})
 	if err == nil && !o.apply && g.active() {
-		k.env.Remark("--apply would be refused now: the group is in use by %s", g.who())
+		k.env.Remark("--apply would be refused now: the group is in use: %s", g.who())
 	}
 	return err
 }
@@ -167,7 +167,7 @@ func (k *cluster) forgetOffsets(ctx context.Context, name string, w where, o *ap
 		if err := k.forget(ctx, name, set); err != nil {
 			next := "What was committed stands in " + v.UndoFile
 			if errors.Is(err, kerr.GroupSubscribedToTopic) {
-				next = "The group is in use by " + g.who() + ". Stop its consumers and try again"
+				next = "The group is in use: " + g.who() + ". Stop its consumers and try again"
 			}
 			return cli.Fail("offsets of group "+name+" were not all deleted", err, next)
 		}

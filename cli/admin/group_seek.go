@@ -40,6 +40,7 @@ topics that are named may be new to the group, and the group may be new.`,
 	from := f.String("from", "", "undo `file` to take offsets from")
 	topics := f.StringArray("topic", nil, "`topic[:partition,from-to]`, may be repeated")
 	complete(c, "topic", e.CompleteTopics())
+	complete(c, "to", cobra.FixedCompletions([]string{"earliest", "latest", "now"}, cobra.ShellCompDirectiveNoFileComp))
 	o := addApply(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		given := 0
@@ -204,7 +205,7 @@ func (s *seek) run(ctx context.Context, k *cluster) error {
 		return err
 	}
 	if !s.apply && g.active() {
-		k.env.Remark("--apply would be refused now: the group is in use by %s", g.who())
+		k.env.Remark("--apply would be refused now: the group is in use: %s", g.who())
 	}
 	return nil
 }

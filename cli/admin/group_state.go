@@ -53,7 +53,7 @@ func (g *group) who() string {
 	var words []string
 	for i, m := range g.members {
 		if i == most {
-			words = append(words, fmt.Sprintf("and %d more", len(g.members)-most))
+			words = append(words, fmt.Sprintf("%d more", len(g.members)-most))
 			break
 		}
 		words = append(words, fmt.Sprintf("%s at %s", cmp.Or(m.InstanceID, m.Client, m.ID), strings.TrimPrefix(m.Host, "/")))
@@ -70,7 +70,7 @@ func (g *group) busy(what string) error {
 		return nil
 	}
 	return &cli.Error{
-		What: what, Why: fmt.Errorf("group %s is in use by %s", g.name, g.who()), Code: cli.ExitFailed,
+		What: what, Why: fmt.Errorf("group %s is in use: %s", g.name, g.who()), Code: cli.ExitFailed,
 		Next: "Stop its consumers and try again once penstock group describe " + g.name + " says Empty",
 	}
 }

@@ -34,7 +34,7 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{Cluster: clitest.Start(t, family, map[string]string{"auto.create.topics": "false"}), t: t}
-	c, err := kgo.NewClient(kgo.SeedBrokers(r.Addr), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	c, err := kgo.NewClient(kgo.SeedBrokers(r.Addr), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,6 +111,17 @@ func (r *rig) says(words []string, args ...string) string {
 			r.t.Errorf("%s does not say %q:\n%s", strings.Join(args, " "), w, out)
 		}
 	}
+	return out
+}
+
+// completes is what the shell is offered, a line each.
+func (r *rig) completes(args []string) string {
+	r.t.Helper()
+	got := clitest.Run(r.ctx(), family, "", args...)
+	if got.Failure != nil {
+		r.t.Fatalf("%v: %v", args, got.Failure)
+	}
+	out, _, _ := strings.Cut(got.Out, ":")
 	return out
 }
 

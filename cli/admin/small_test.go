@@ -5,17 +5,7 @@ import (
 	"time"
 
 	"penstock/cli"
-	"penstock/cli/clitest"
 )
-
-func clitestComplete(t *testing.T, args []string) string {
-	t.Helper()
-	r := clitest.Run(t.Context(), family, "", args...)
-	if r.Failure != nil {
-		t.Fatalf("%v: %v", args, r.Failure)
-	}
-	return r.Out
-}
 
 func TestParseTime(t *testing.T) {
 	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
@@ -82,5 +72,48 @@ func TestNear(t *testing.T) {
 		if d := distance(c.a, c.b, 10); d != c.d {
 			t.Errorf("%q to %q: %d, want %d", c.a, c.b, d, c.d)
 		}
+	}
+}
+
+// TestRounds gives every look at a record a round in which its partition is read at that place.
+func TestRounds(t *testing.T) {
+	a, b := place{"t", 0}, place{"t", 1}
+	var out [5]*float64
+	var rounds []map[place]*wantedAge
+	for i, w := range []struct {
+		p    place
+		from int64
+	}{{a, 5}, {b, 5}, {a, 7}, {a, 5}, {b, 9}} {
+		rounds = want(rounds, w.p, w.from, &out[i])
+	}
+	if len(rounds) != 2 || rounds[0][a].from != 5 || len(rounds[0][a].to) != 2 || rounds[0][b].from != 5 || rounds[1][a].from != 7 || rounds[1][b].from != 9 {
+		t.Errorf("rounds: %+v", rounds)
+	}
+	seconds := 1.5
+	*rounds[0][a].to[1] = &seconds
+	if out[3] == nil || *out[3] != seconds {
+		t.Error("the age is not written where it is wanted")
+	}
+}
+
+func TestCells(t *testing.T) {
+	seconds := func(s float64) *float64 { return &s }
+	for want, s := range map[string]*float64{"-": nil, "0s": seconds(0), "250ms": seconds(0.25), "1m0s": seconds(60.2), "2h0m5s": seconds(7205.4)} {
+		if got := age(s); got != want {
+			t.Errorf("age is %s, want %s", got, want)
+		}
+	}
+	if got := share(100, 3, 10); *got != 30 {
+		t.Errorf("share: %d", *got)
+	}
+	if got := share(100, 0, 0); *got != 0 {
+		t.Errorf("share of nothing: %d", *got)
+	}
+	one := int64(1)
+	if plus(nil, &one) != nil || plus(&one, nil) != nil || *plus(&one, &one) != 2 {
+		t.Error("plus")
+	}
+	if count(1, "record") != "1 record" || count(2, "record") != "2 records" {
+		t.Error("count")
 	}
 }

@@ -89,7 +89,8 @@ checks everything and creates nothing.`,
 		Example: `  penstock topic create orders --partitions 6
   penstock topic create orders payments --config retention.ms=86400000 --config penstock.durability=relaxed
   penstock topic create orders --if-missing`,
-		Args: cobra.MinimumNArgs(1),
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f := c.Flags()
 	partitions := f.Int32("partitions", -1, "of each topic; -1 is the cluster's default")

@@ -81,7 +81,7 @@ func (k *cluster) describeTopics(ctx context.Context, names []string) ([]topicVi
 	if err != nil {
 		k.env.Remark("sizes are not all known: %v", reason(err))
 	}
-	set, err := k.describeConfigs(ctx, topicResources(fit), nil)
+	set, err := k.describeConfigs(ctx, topicResources(fit))
 	if err != nil {
 		k.env.Remark("configuration is not known: %v", reason(err))
 	}
@@ -90,6 +90,7 @@ func (k *cluster) describeTopics(ctx context.Context, names []string) ([]topicVi
 		v := viewTopic(found[n], all, sizes)
 		for _, c := range set[resource{kindTopic, n}].configs {
 			if c.differs() {
+				c.Doc = "" // config get tells it
 				v.Configs = append(v.Configs, c)
 			}
 		}

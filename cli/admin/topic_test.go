@@ -71,7 +71,7 @@ func TestTopicDescribe(t *testing.T) {
 	if p.Partition != 1 || p.Leader == nil || *p.Leader != 0 || *p.Start != 0 || *p.End != 5 || len(p.Replicas) != 1 || len(p.InSync) != 1 || p.Offline == nil || len(p.Offline) != 0 {
 		t.Errorf("partition: %+v", p)
 	}
-	if len(v.Configs) != 1 || v.Configs[0].Key != "retention.ms" || *v.Configs[0].Value != "86400000" || v.Configs[0].Source != "topic" || *v.Configs[0].Default != "604800000" {
+	if len(v.Configs) != 1 || v.Configs[0].Key != "retention.ms" || *v.Configs[0].Value != "86400000" || v.Configs[0].Source != "topic" || *v.Configs[0].Default != "604800000" || v.Configs[0].Doc != "" {
 		t.Errorf("configs: %+v", v.Configs)
 	}
 	r.says([]string{"orders: 2 partitions, 5 records", "PARTITION LEADER EPOCH REPLICAS IN-SYNC START END SIZE", "CONFIG VALUE SOURCE DEFAULT retention.ms 86400000 topic 604800000"},

@@ -62,7 +62,7 @@ Without --apply it only shows what would go; with it the records are gone for go
 type trimView struct {
 	Topic      string     `json:"topic"`
 	Applied    bool       `json:"applied"`
-	Records    int64      `json:"records"` // that go
+	Records    int64      `json:"records"` // that go, or went
 	Partitions []trimmed  `json:"partitions"`
 	Before     *time.Time `json:"before,omitempty"`
 }
@@ -75,6 +75,15 @@ type trimmed struct {
 	To        int64  `json:"to"` // first offset that stays
 	Records   int64  `json:"records"`
 	Error     string `json:"error,omitempty"`
+}
+
+// deleted counts the records that went.
+func (v *trimView) deleted() int64 {
+	var n int64
+	for _, p := range v.Partitions {
+		n += p.Records
+	}
+	return n
 }
 
 func (k *cluster) trim(ctx context.Context, w where, t *target, apply bool) error {
@@ -110,6 +119,9 @@ func (k *cluster) trim(ctx context.Context, w where, t *target, apply bool) erro
 			return err
 		}
 	}
+	if apply {
+		v.Records = v.deleted()
+	}
 	err = k.env.Emit(v, func(t *cli.Table) {
 		t.Header("partition", "start", "end", "new start", "records", "")
 		for _, p := range v.Partitions {
@@ -117,7 +129,9 @@ func (k *cluster) trim(ctx context.Context, w where, t *target, apply bool) erro
 		}
 		if !apply {
 			t.Note("%s would be deleted for good. --apply does it", count(v.Records, "record"))
+			return
 		}
+		t.Note("%s deleted", count(v.Records, "record"))
 	})
 	if err != nil {
 		return err
@@ -143,7 +157,7 @@ func (k *cluster) deleteRecords(ctx context.Context, topic string, asked kadm.Of
 			why = errNoAnswer
 		}
 		if why != nil {
-			p.Error = reason(why)
+			p.Error, p.To, p.Records = reason(why), p.Start, 0
 			failed = append(failed, cli.Fail("no records of "+topic+", partition "+strconv.Itoa(int(p.Partition))+", were deleted", why, ""))
 			continue
 		}

@@ -33,7 +33,7 @@ Commands marked **cluster** speak Kafka's protocol and work with any Kafka clust
 
 // docsTail stands between the common part and the commands.
 const docsTail = `
-` + "`-o json`" + ` prints one document on standard output whose field names stay; what is not known is null. Remarks, questions and
+` + "`-o json`" + ` prints JSON on standard output whose field names stay; what is not known is null. Remarks, questions and
 progress go to standard error, the last two only where it is a terminal.
 
 What cannot be undone is asked about or only shown: ` + "`topic delete`" + ` asks on a terminal and wants ` + "`--yes`" + ` elsewhere; ` +
@@ -161,6 +161,7 @@ func describe(b *strings.Builder, c *cobra.Command) {
 var moreCodes = map[string][]int{
 	"penstock config check": {cli.ExitFindings},
 	"penstock copies":       {cli.ExitUnreachable},
+	"penstock doctor":       {cli.ExitFindings},
 }
 
 // codes lists the exit codes of a command.
