@@ -122,6 +122,8 @@ func (e *Env) Client(opts ...kgo.Opt) (*kgo.Client, error) {
 		kgo.RequestTimeoutOverhead(e.Timeout),
 		kgo.RetryTimeout(e.Timeout),
 		kgo.DialTimeout(min(e.Timeout, 10*time.Second)),
+		// A partition whose offset the client checks first waits for the fetch under way to end; nobody should wait five seconds.
+		kgo.FetchMaxWait(500 * time.Millisecond),
 	}
 	c, err := kgo.NewClient(append(base, opts...)...)
 	if err != nil {
