@@ -79,3 +79,6 @@ type PartitionID struct {
 
 // String is "id-partition" with the id in hex.
 func (p PartitionID) String() string { return fmt.Sprintf("%s-%d", p.Topic.Hex(), p.Partition) }
+
+// MarshalText is String, so that logs show a partition as errors do.
+func (p PartitionID) MarshalText() ([]byte, error) { return []byte(p.String()), nil }

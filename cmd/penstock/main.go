@@ -60,7 +60,6 @@ sent is what lies on disk, and what lies on disk is what consumers get, sent by 
 		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return cli.Usage("%v. %s --help shows what there is", err, c.CommandPath())
 	})
