@@ -195,7 +195,7 @@ func TestRefusedRecords(t *testing.T) {
 	}
 	// The client may be told that the topic takes more than it does: then the broker refuses.
 	r = c.Run(t.Context(), strings.Repeat("x", 1500)+"\n", "produce", "small", "--max-bytes", "2000")
-	if r.Code != cli.ExitFailed || !strings.Contains(r.Err, "line 1: too large: 1500") {
+	if r.Code != cli.ExitFailed || !strings.Contains(r.Err, "line 1: too large for the topic: 1500") {
 		t.Errorf("%d %v %q", r.Code, r.Failure, r.Err)
 	}
 	r = c.Run(t.Context(), "{\"value\":\"a\",\"partition\":7}\nno\n\xff\n{\"value\":\"b\"}\n", "produce", "small", "--json")

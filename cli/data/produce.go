@@ -377,7 +377,7 @@ func (s *sender) refused(r *kgo.Record, where string, err error) {
 	size := len(r.Key) + len(r.Value)
 	switch {
 	case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
-		s.failed(where, fmt.Errorf("too large: %d bytes of key and value, a batch may have %d. Raise the topic's max.message.bytes or --max-bytes", size, s.limit))
+		s.failed(where, s.tooLarge(size))
 	case errors.Is(err, kerr.InvalidRecord), errors.Is(err, kerr.InvalidTimestamp):
 		s.failed(where, cli.Fail("refused", err, ""))
 	case strings.Contains(err.Error(), noSuchPartition):
@@ -386,6 +386,17 @@ func (s *sender) refused(r *kgo.Record, where string, err error) {
 		s.giveUp(err)
 		s.failed(where, cli.Fail("not sent", err, ""))
 	}
+}
+
+// overhead is the most that a record without headers takes beside its key and value, with its batch.
+const overhead = 128
+
+// tooLarge says who found a record too large: the client, which keeps to the limit, or the broker.
+func (s *sender) tooLarge(size int) error {
+	if size+overhead < s.limit {
+		return fmt.Errorf("too large for the topic: %d bytes of key and value, the broker refuses it. Raise the topic's max.message.bytes", size)
+	}
+	return fmt.Errorf("too large: %d bytes of key and value, a batch may have %d. Raise the topic's max.message.bytes or --max-bytes", size, s.limit)
 }
 
 // failed counts a failure, and tells the first ones.
