@@ -67,6 +67,8 @@ type Config struct {
 
 	SyncParallel int   // files synced at once; 0: as many as there are processors
 	SyncAllFrom  int   // logs from which one sync of the file system replaces one of each; 0: never
+	JournalBytes int64 // of each of the two files of the journal; 0: no journal
+	JournalFrom  int   // logs waiting from which it is used
 	OpenFiles    int   // sealed files kept open
 	OpenParallel int   // partitions opened at once
 	ZeroAhead    int64 // bytes of zeros written ahead; 0: none
@@ -275,6 +277,10 @@ func diskSettings() []setting {
 			number(0, disk.MaxSyncParallel, func(c *Config) *int { return &c.SyncParallel })},
 		{Key{"sync.all.from", strconv.Itoa(disk.DefaultSyncAllFrom), "logs waiting for a sync from which one sync of the whole file system replaces one of each; 0 is never", false},
 			number(0, 10_000_000, func(c *Config) *int { return &c.SyncAllFrom })},
+		{Key{"journal.bytes", "32MiB", "size of each of the two files of the journal, which makes small writes of many logs durable by one sync; 0 is no journal", false},
+			journalBytes},
+		{Key{"journal.from", "2", "logs waiting for a sync from which the journal is used", false},
+			number(1, 10_000_000, func(c *Config) *int { return &c.JournalFrom })},
 		{Key{"open.files", strconv.Itoa(disk.DefaultOpenFiles), "files of sealed segments kept open while nobody reads them", false},
 			number(1, 10_000_000, func(c *Config) *int { return &c.OpenFiles })},
 		{Key{"open.parallel", "16", "partitions opened or removed at once", false},

@@ -54,7 +54,7 @@ func TestEveryField(t *testing.T) {
 		"offsets.retention": "29d", "offsets.retention.interval": "30s", "offsets.partitions": "31", "offsets.shorten.above": "1m",
 		"fetch.session.partitions": "33", "fetch.session.idle": "34s", "timeout.control": "35s", "auto.create.max": "36", "delete.topics": "false",
 		"sync.parallel": "7", "sync.all.from": "38", "open.files": "39", "open.parallel": "40", "zero.ahead": "41", "stall.warning": "42s",
-		"timeout.metadata": "43s", "producers.max": "44", "metrics.partitions": "50", "metrics.offsets": "51", "metrics.offsets.looks": "52", "metrics.names": "both", "http.profiles": "on", "logs.requests": "all", "logs.requests.slow": "46ms", "logs.requests.every": "47", "offsets.metadata.max": "45",
+		"timeout.metadata": "43s", "producers.max": "44", "offsets.skip.damage": "true", "journal.bytes": "1m", "journal.from": "53", "metrics.partitions": "50", "metrics.offsets": "51", "metrics.offsets.looks": "52", "metrics.names": "both", "http.profiles": "on", "logs.requests": "all", "logs.requests.slow": "46ms", "logs.requests.every": "47", "offsets.metadata.max": "45",
 		"memory.limit": "22g", "metrics.topics": "23", "log.segment.bytes": "65536",
 	}
 	l, err := Load(Sources{Flags: other})

@@ -268,6 +268,8 @@ func (s *scraped) files(c *collector) {
 	c.counter("penstock_disk_commit_rounds_total", "Rounds of group commit.", st.Rounds)
 	c.counter("penstock_disk_syncs_total", "Files synced.", st.Syncs)
 	c.counter("penstock_disk_syncfs_total", "Times the whole file system was synced.", st.SyncAlls)
+	c.counter("penstock_disk_journal_rounds_total", "Rounds of group commit that went through the journal.", st.JournalRounds)
+	c.counter("penstock_disk_journal_written_bytes_total", "Bytes written to the journal.", st.JournalBytes)
 	c.counter("penstock_disk_directory_syncs_total", "Directories synced.", st.DirSyncs)
 	c.counter("penstock_disk_writes_total", "Writing calls.", st.Writes)
 	c.counter("penstock_disk_written_bytes_total", "Bytes written.", st.WriteBytes)

@@ -20,11 +20,11 @@ type groupLook struct {
 
 	// mu guards everything below, and is held during a look: a scrape beside it waits and sees the same.
 	mu    sync.Mutex
-	lags  []group.Lag // by group, topic, partition
-	list  []group.Description
-	left  int       // committed offsets beyond the limits
-	taken time.Time // when it was seen
-	until time.Time // it is shown until then
+	lags  []group.Lag         // by group, topic, partition
+	list  []group.Description // those with members, at most limits.Partitions
+	left  int                 // committed offsets beyond the limits
+	taken time.Time           // when it was seen
+	until time.Time           // it is shown until then
 }
 
 // groupsOf is what the metrics need of group.Coordinator.
@@ -41,7 +41,13 @@ func (l *groupLook) look(of groupsOf) (lags []group.Lag, list []group.Descriptio
 		var fresh []group.Lag
 		l.left = of.Lags(l.limits, func(lag *group.Lag) { fresh = append(fresh, *lag) })
 		l.lags = fresh
-		l.list, _ = of.List() // those that are loading come later
+		all, _ := of.List() // those that are loading come later
+		l.list = l.list[:0:0]
+		for _, d := range all {
+			if d.Size > 0 && len(l.list) < l.limits.Partitions {
+				l.list = append(l.list, d)
+			}
+		}
 		l.taken = l.now()
 		l.until = l.taken.Add(idleShare * l.taken.Sub(began))
 	}
@@ -88,14 +94,8 @@ func (s *scraped) groupLags(c *collector) {
 	for _, b := range order {
 		b.show(c)
 	}
-	members := 0
 	for _, d := range list {
-		if d.Size == 0 {
-			continue
-		}
-		if members++; members <= s.look.limits.Partitions {
-			c.gauge("kafka_consumergroup_members", "Members of the group.", int64(d.Size), "consumergroup", d.Name)
-		}
+		c.gauge("kafka_consumergroup_members", "Members of the group.", int64(d.Size), "consumergroup", d.Name)
 	}
 	c.gauge("penstock_group_offsets_beyond_cap", "Committed offsets beyond metrics.offsets, which have no metrics.", int64(left))
 }

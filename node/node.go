@@ -192,7 +192,8 @@ func (n *Node) openDisk() error {
 		return fmt.Errorf("data directory %s: %w", n.c.Data, err)
 	}
 	d, err := disk.Open(root, disk.Options{
-		Logger: n.log, SyncParallel: n.c.SyncParallel, SyncAllFrom: orNever(n.c.SyncAllFrom), OpenFiles: n.c.OpenFiles, StallWarning: n.c.StallWarning,
+		Logger: n.log, SyncParallel: n.c.SyncParallel, SyncAllFrom: orNever(n.c.SyncAllFrom),
+		JournalBytes: orNever(n.c.JournalBytes), JournalFrom: n.c.JournalFrom, OpenFiles: n.c.OpenFiles, StallWarning: n.c.StallWarning,
 	})
 	if err != nil {
 		return dataError(root, err)

@@ -111,6 +111,15 @@ func requestBytes(c *Config, v string) error {
 	return nil
 }
 
+func journalBytes(c *Config, v string) error {
+	n, err := parseSize(v)
+	if err != nil || n != 0 && n < 1<<20 || n > 1<<30 {
+		return errors.New("want 0, or a number of bytes from 1MiB to 1GiB")
+	}
+	c.JournalBytes = n
+	return nil
+}
+
 // parseSize reads a number of bytes with a unit, all of which count by 1024.
 func parseSize(v string) (int64, error) {
 	digits := strings.TrimRight(v, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")

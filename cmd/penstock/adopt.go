@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"text/tabwriter"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
@@ -24,9 +23,10 @@ same offsets. The source is never changed. Neither broker may be running. Every 
 What Kafka keeps elsewhere is not taken over: the configuration of topics, groups and their offsets. Internal topics (__*) are
 left out unless --internal is given. If it is interrupted, run it again.`,
 		Example: `  penstock adopt /var/lib/kafka/data --data ./data
-  penstock adopt /var/lib/kafka/data --data /var/lib/penstock --link`,
+  penstock adopt /var/lib/kafka/data --data /var/lib/penstock --link -o json`,
 		Args: cobra.ExactArgs(1),
 	}
+	e := local(c)
 	var o node.AdoptOptions
 	var broker int32
 	c.Flags().StringVar(&o.Data, "data", "./data", "data directory of the broker, made if missing")
@@ -52,25 +52,44 @@ left out unless --internal is given. If it is interrupted, run it again.`,
 		if err != nil {
 			return err
 		}
-		return printAdopted(c, sum, o.Data)
+		return e.Emit(adoptedJSON(sum), func(t *cli.Table) { printAdopted(t, sum, o.Data) })
 	}
 	return c
 }
 
-func printAdopted(c *cobra.Command, s *node.Adopted, data string) error {
-	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "TOPIC\tID\tPARTITIONS\tRECORDS\tBYTES\tEPOCH")
+// adopted is node.Adopted as JSON shows it.
+type adopted struct {
+	Topics []adoptedTopic `json:"topics"`
+	Copied int64          `json:"copied_bytes"`
+	Linked int64          `json:"linked_bytes"`
+	Notes  []string       `json:"notes"`
+}
+
+type adoptedTopic struct {
+	Name       string `json:"name"`
+	ID         string `json:"id"`
+	Partitions int    `json:"partitions"`
+	Records    int64  `json:"records"`
+	Bytes      int64  `json:"bytes"`
+	Epoch      int32  `json:"epoch"`
+}
+
+func adoptedJSON(s *node.Adopted) adopted {
+	out := adopted{Topics: []adoptedTopic{}, Copied: s.Copied, Linked: s.Linked, Notes: append([]string{}, s.Notes...)}
 	for _, t := range s.Topics {
-		fmt.Fprintf(w, "%s\t%v\t%d\t%d\t%s\t%d\n", t.Name, t.ID, t.Partitions, t.Records, humanBytes(t.Bytes), t.Epoch)
+		out.Topics = append(out.Topics, adoptedTopic{t.Name, t.ID.String(), t.Partitions, t.Records, t.Bytes, int32(t.Epoch)})
 	}
-	if err := w.Flush(); err != nil {
-		return err
+	return out
+}
+
+func printAdopted(t *cli.Table, s *node.Adopted, data string) {
+	t.Header("topic", "id", "partitions", "records", "bytes", "epoch")
+	for _, a := range s.Topics {
+		t.Row(a.Name, a.ID, a.Partitions, a.Records, humanBytes(a.Bytes), a.Epoch)
 	}
-	out := c.OutOrStdout()
 	for _, n := range s.Notes {
-		fmt.Fprintln(out, "note:", n)
+		t.Note("note: %s", n)
 	}
-	_, err := fmt.Fprintf(out, "\n%d topics taken over, %s copied, %s linked. Next: penstock serve --data %s\n",
-		len(s.Topics), humanBytes(s.Copied), humanBytes(s.Linked), data)
-	return err
+	t.Note("")
+	t.Note("%d topics taken over, %s copied, %s linked. Next: penstock serve --data %s", len(s.Topics), humanBytes(s.Copied), humanBytes(s.Linked), data)
 }

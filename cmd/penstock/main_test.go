@@ -211,6 +211,30 @@ kafka     b      copied    1.0 GiB  25.00 %  small: cheaper to copy than to hand
 	}
 }
 
+// TestAdopted shows what was taken over in both forms.
+func TestAdopted(t *testing.T) {
+	sum := &node.Adopted{Topics: []node.AdoptedTopic{{Name: "a", Partitions: 2, Records: 3, Bytes: 1024, Epoch: 4}}, Copied: 1024, Notes: []string{"one"}}
+	var out bytes.Buffer
+	e := &cli.Env{Out: &out, Output: "json"}
+	if err := e.Emit(adoptedJSON(sum), nil); err != nil {
+		t.Fatal(err)
+	}
+	var back adopted
+	if err := json.Unmarshal(out.Bytes(), &back); err != nil || back.Copied != 1024 || back.Topics[0].Records != 3 || back.Notes[0] != "one" {
+		t.Errorf("%v, %+v", err, back)
+	}
+	out.Reset()
+	e.Output = "text"
+	if err := e.Emit(nil, func(tab *cli.Table) { printAdopted(tab, sum, "./d") }); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"TOPIC", "1.0 KiB", "note: one", "1 topics taken over, 1.0 KiB copied, 0 B linked. Next: penstock serve --data ./d"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+}
+
 // TestBlock holds the first thing that a person sees to what it must say.
 func TestBlock(t *testing.T) {
 	var out bytes.Buffer
