@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"penstock/bench/clients/drive"
 	"penstock/bench/clients/spec"
 )
 
@@ -57,6 +58,9 @@ func runCodecs(ctx context.Context, b *bench) (_ string, err error) {
 	}
 	if failed == nil && !b.short {
 		failed = b.cross(ctx, br.Kafka, topics, want)
+	}
+	if b.only == "" {
+		failed = errors.Join(failed, b.refuses(ctx, br.Kafka))
 	}
 	return fmt.Sprintf("%d clients wrote and read %s records with each codec they have, %d topics, sums equal", clients, count(int(n)), len(topics)), failed
 }
@@ -125,17 +129,20 @@ func consumes(ctx context.Context, w *crewman, addr, topic string, want []spec.S
 	return nil
 }
 
-// cross has every client read what the others wrote.
+// cross has every client read what the others wrote. Those made to speak old versions are left out: they have read and written already.
 func (b *bench) cross(ctx context.Context, addr string, topics []written, want []spec.Sum) error {
 	var failed error
 	for _, c := range b.clients {
+		if c.Old {
+			continue
+		}
 		w, err := hire(ctx, c, nil)
 		if err != nil {
 			return err
 		}
 		read := 0
 		for _, t := range topics {
-			if t.client == c.Name || !slices.Contains(w.info.Codecs, t.codec) {
+			if t.client == c.Name || strings.Contains(t.client, "@") || !slices.Contains(w.info.Codecs, t.codec) {
 				continue
 			}
 			if err = consumes(ctx, w, addr, t.topic, want); err != nil {
@@ -151,4 +158,44 @@ func (b *bench) cross(ctx context.Context, addr string, topics []written, want [
 		b.report(w, "read all others", int64(read)*longCodecRecords, result)
 	}
 	return failed
+}
+
+// ancient speaks a protocol from before the record batch of Kafka 0.11.
+const ancient = "sarama@0.10"
+
+// refuses demands that a producer of the message formats 0 and 1 is refused, as by Kafka 4, and that nothing of it is stored.
+func (b *bench) refuses(ctx context.Context, addr string) error {
+	in, err := drive.NewInstaller(b.cache, b.sources)
+	if err != nil {
+		return err
+	}
+	c := drive.Ancient(ancient)
+	if err := in.Install(ctx, c); err != nil {
+		return err
+	}
+	w, err := hire(ctx, c, nil)
+	if err != nil {
+		return err
+	}
+	defer w.dismiss()
+	const topic = "ancient"
+	if err := createTopic(ctx, addr, topic, codecPartitions, nil); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
+	a, err := w.Ask(ctx, spec.Command{Do: "produce", Addr: addr, Topic: topic, Partitions: codecPartitions, Codec: "none", Count: 100})
+	if err != nil {
+		return err
+	}
+	_, next, err := ends(ctx, addr, topic)
+	if err == nil && (a.Code != codeUnsupportedVersion || slices.Max(next) != 0) {
+		err = fmt.Errorf("%s wrote with answer %+v, and the partitions end at %v: want code %d and nothing stored", ancient, a, next, codeUnsupportedVersion)
+	}
+	result := "ok, refused: " + a.Error
+	if err != nil {
+		result = "FAILED"
+	}
+	b.report(w, "message format 1", 0, result)
+	return err
 }

@@ -353,12 +353,18 @@ func (c *company) finish(ctx context.Context, ends []int64) (string, error) {
 		left = errors.Join(left, c.leave(ctx, m))
 	}
 	histories := map[string][]spec.Event{}
-	by := map[string]int64{}
+	by, why := map[string]int64{}, map[string]int{}
 	for _, m := range c.all {
 		histories[m.name] = m.told()
 		for _, e := range histories[m.name] {
 			by[m.Client.Name] += int64(len(e.O))
+			if e.E == "refused" {
+				why[m.Client.Name+": "+e.Text]++
+			}
 		}
+	}
+	for text, n := range why {
+		note("%s: %d commits refused, %.200s", c.name, n, text)
 	}
 	r := history.Judge(histories, ends, groupKey)
 	var failed error

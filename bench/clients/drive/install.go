@@ -43,6 +43,11 @@ func Clients() []*Client {
 	}
 }
 
+// Ancient is Sarama made to speak the protocol of Kafka 0.10, whose message format brokers of today refuse.
+func Ancient(name string) *Client {
+	return &Client{Name: name, install: goDriver("sarama"), args: []string{"0.10.2.0"}, Old: true}
+}
+
 // installer knows where things are.
 type installer struct {
 	cache   string // directory for what is fetched

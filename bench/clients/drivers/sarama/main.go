@@ -78,7 +78,8 @@ func coded(err error) error {
 	return err
 }
 
-func message(topic string, r spec.Record) *sarama.ProducerMessage {
+// message makes a record Sarama's; the formats before version 0.11 have no headers.
+func message(topic string, r spec.Record, headers bool) *sarama.ProducerMessage {
 	m := &sarama.ProducerMessage{Topic: topic, Partition: int32(r.Partition), Timestamp: time.UnixMilli(r.Time)}
 	if r.Key != nil {
 		m.Key = sarama.ByteEncoder(r.Key)
@@ -86,7 +87,7 @@ func message(topic string, r spec.Record) *sarama.ProducerMessage {
 	if r.Value != nil {
 		m.Value = sarama.ByteEncoder(r.Value)
 	}
-	if r.Header != "" {
+	if r.Header != "" && headers {
 		m.Headers = []sarama.RecordHeader{{Key: []byte(r.Header), Value: r.HeaderValue}}
 	}
 	return m
@@ -157,7 +158,7 @@ func send(s *spec.Session, c *sarama.Config, more func(i int64) bool) (spec.Answ
 	}()
 	n := int64(0)
 	for ; more(n); n++ {
-		p.Input() <- message(s.Topic, spec.Of(s.From+n, s.Partitions, s.Base))
+		p.Input() <- message(s.Topic, spec.Of(s.From+n, s.Partitions, s.Base), c.Version.IsAtLeast(sarama.V0_11_0_0))
 	}
 	p.AsyncClose()
 	r := <-done
