@@ -396,3 +396,14 @@ func TestStockFileIsClean(t *testing.T) {
 		t.Errorf("%v, %v, %v", r.Faults, r.Warnings, r.Refused())
 	}
 }
+
+// TestUnwritable demands a warning of a configuration with which nobody could write.
+func TestUnwritable(t *testing.T) {
+	r := Check(writeProperties(t, "num.partitions=1\nmin.insync.replicas=2\n"))
+	if len(r.Faults) != 0 || len(r.Warnings) != 1 || r.Warnings[0].Line != 2 || !strings.Contains(r.Warnings[0].Problem, "acks=all") {
+		t.Errorf("%v, %v", r.Faults, r.Warnings)
+	}
+	if l, err := Load(Sources{Flags: map[string]string{"min.insync.replicas": "1"}}); err != nil || len(l.Warnings) != 0 {
+		t.Errorf("%v, %v", l, err)
+	}
+}

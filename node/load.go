@@ -111,6 +111,10 @@ func (l *loader) read(s Sources) *Config {
 		}
 	}
 	l.topicDefaults(c)
+	if v := c.TopicDefault["min.insync.replicas"]; v != "" && v != "1" && !l.faulty["min.insync.replicas"] {
+		from := &l.from[l.index["min.insync.replicas"]]
+		l.warnings = append(l.warnings, from.fault("min.insync.replicas", v, "this node stands alone and keeps one copy: nothing can be written with acks=all. Set 1"))
+	}
 	faulty := maps.Clone(l.faulty)
 	for _, r := range c.relations() {
 		if !slices.ContainsFunc(r.keys, func(k string) bool { return faulty[k] }) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -187,6 +188,19 @@ func TestMetrics(t *testing.T) {
 
 // odd are units that are not Prometheus' base units; promlint knows more of them.
 var odd = regexp.MustCompile(`_(ms|us|ns|millis|micros|nanos|minutes|hours|days|kb|mb|gb|kib|mib|gib|percent|pct)(_|$)`)
+
+// TestMetricsDocumented demands that docs/metrics.md names what dashboards look for.
+func TestMetricsDocumented(t *testing.T) {
+	b, err := os.ReadFile("../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range strings.FieldsSeq(named) {
+		if name != "penstock_copy_bytes_total" && !strings.Contains(string(b), "`"+name+"`") {
+			t.Errorf("docs/metrics.md does not name %s", name)
+		}
+	}
+}
 
 // TestMetricCaps demands that what grows with topics, partitions and groups is bounded, and what is left out is counted.
 func TestMetricCaps(t *testing.T) {
