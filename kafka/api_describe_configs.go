@@ -32,6 +32,10 @@ func apiDescribeConfigs() *api {
 	}
 }
 
+// maxDocumented is the number of resources of one request that documentation is given with. It is the same for all topics, and
+// the largest part of an answer.
+const maxDocumented = 100
+
 // describeConfigs answers from the catalogue and the image in memory; it waits for nothing. A resource that is named again
 // is refused, so that a small request cannot make an answer of any size.
 func describeConfigs(s *session, r request) {
@@ -60,7 +64,7 @@ func describeConfigs(s *session, r request) {
 		}
 		for j := range configs {
 			if c := &configs[j]; len(qr.ConfigNames) == 0 || slices.Contains(qr.ConfigNames, c.key.Name) {
-				out.Configs = append(out.Configs, c.describe(q.IncludeSynonyms, q.IncludeDocumentation))
+				out.Configs = append(out.Configs, c.describe(q.IncludeSynonyms, q.IncludeDocumentation && i < maxDocumented))
 			}
 		}
 		resp.Resources = append(resp.Resources, out)

@@ -381,6 +381,25 @@ func TestDescribeLayers(t *testing.T) {
 	}
 }
 
+// TestDocumentationIsBounded: documentation is given with the first resources of a request, and not with hundreds.
+func TestDocumentationIsBounded(t *testing.T) {
+	h := build(t, "", nil)
+	q := kmsg.NewPtrDescribeConfigsRequest()
+	q.IncludeDocumentation = true
+	for i := range maxDocumented + 1 {
+		name := fmt.Sprint("t", i)
+		h.topic(name, 1, nil)
+		q.Resources = append(q.Resources, kmsg.DescribeConfigsRequestResource{ResourceType: ofTopic, ResourceName: name})
+	}
+	for i, r := range h.ask(q, 4).(*kmsg.DescribeConfigsResponse).Resources {
+		for _, c := range r.Configs {
+			if (c.Documentation != nil) != (i < maxDocumented) {
+				t.Fatalf("resource %d, %s: %q", i, c.Name, said(c.Documentation))
+			}
+		}
+	}
+}
+
 // TestListConfigResources: client metrics, of which there are none, in version 0; topics and brokers from version 1 on.
 func TestListConfigResources(t *testing.T) {
 	h := build(t, "", nil)
