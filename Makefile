@@ -7,7 +7,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BIN         := $(CURDIR)/bin/penstock
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help build demo test check unit race short faults clients bench fuzz clean
+.PHONY: help build demo test check unit race short faults clients tools bench fuzz clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -48,6 +48,9 @@ faults: build ## the long fault loops: crash seeds, kill -9, power cuts, full di
 
 clients: build ## prove it with unchanged clients of six kinds; bench/README.md says what it installs (needs Java, Maven, Python, Node)
 	go -C bench run ./clients -penstock $(BIN)
+
+tools: build ## Kafka's command line tools against penstock and a real Kafka, Kafka Streams, Kafka Connect (needs Java and Maven, 4 minutes)
+	go -C bench run ./tools -penstock $(BIN) -doc ../docs/kafka-tools.md
 
 bench: build ## the figures: CPU per GiB beside the floors and Apache Kafka, acknowledgements, latency, system calls, idle
 	go -C bench run ./cmd/bench all -penstock $(BIN)
