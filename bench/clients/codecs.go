@@ -53,6 +53,7 @@ func runCodecs(ctx context.Context, b *bench) (_ string, err error) {
 		clients++
 		done, err := b.codecsOf(ctx, w, br.Kafka, n, base, want)
 		w.dismiss()
+		note("%s: %d codecs", c.Name, len(done))
 		topics = append(topics, done...)
 		failed = errors.Join(failed, err)
 	}
@@ -155,6 +156,7 @@ func (b *bench) cross(ctx context.Context, addr string, topics []written, want [
 		if err != nil {
 			result, failed = "FAILED", errors.Join(failed, err)
 		}
+		note("%s: read %d topics of others", c.Name, read)
 		b.report(w, "read all others", int64(read)*longCodecRecords, result)
 	}
 	return failed

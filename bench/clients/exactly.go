@@ -57,6 +57,10 @@ func runExactly(ctx context.Context, b *bench) (_ string, err error) {
 		if s.crewman, err = hire(ctx, c, func(e spec.Event) { s.acked.Store(e.N) }); err != nil {
 			return "", err
 		}
+		if s.info.Plain {
+			s.dismiss()
+			continue
+		}
 		crew = append(crew, s)
 		if err := createTopic(ctx, br.Kafka, s.topic, exactPartitions, nil); err != nil {
 			return "", err

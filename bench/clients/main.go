@@ -34,7 +34,7 @@ import (
 
 const (
 	// limit bounds the whole run.
-	limit = 45 * time.Minute
+	limit = 90 * time.Minute
 	// fetchLimit bounds the download of the jars.
 	fetchLimit = 10 * time.Minute
 

@@ -32,14 +32,15 @@ func Clients() []*Client {
 	return []*Client{
 		{Name: "franz-go", install: goDriver("franz")},
 		{Name: "sarama", install: goDriver("sarama")},
-		{Name: "librdkafka", install: pythonDriver("confluent.py")},
-		{Name: "kafka-python", install: pythonDriver("kafkapython.py")},
+		{Name: "librdkafka", install: pythonDriver("confluent.py", "pure.txt")},
+		{Name: "kafka-python", install: pythonDriver("kafkapython.py", "pure.txt")},
 		{Name: "kafkajs", install: nodeDriver},
 		{Name: "java", install: javaDriver},
 		{Name: "franz-go@2.1", install: goDriver("franz"), args: []string{"v2.1"}, Old: true},
 		{Name: "sarama@0.11", install: goDriver("sarama"), args: []string{"0.11.0.2"}, Old: true},
 		{Name: "sarama@2.1", install: goDriver("sarama"), args: []string{"2.1.0"}, Old: true},
-		{Name: "kafka-python@2.1", install: pythonDriver("kafkapython.py"), args: []string{"2.1"}, Old: true},
+		{Name: "kafka-python@2.1", install: pythonDriver("kafkapython.py", "pure.txt"), args: []string{"2.1"}, Old: true},
+		{Name: "kafka-python@2020", install: pythonDriver("kafkapython.py", "old.txt"), Old: true},
 	}
 }
 
@@ -158,13 +159,14 @@ func goDriver(name string) func(context.Context, *installer, *Client) error {
 	}
 }
 
-func pythonDriver(script string) func(context.Context, *installer, *Client) error {
+// pythonDriver installs the packages of a list, and the wheels that all drivers need, into a virtual environment.
+func pythonDriver(script, list string) func(context.Context, *installer, *Client) error {
 	return func(ctx context.Context, i *installer, c *Client) error {
 		python, err := need("python3")
 		if err != nil {
 			return err
 		}
-		pure, wheels := filepath.Join(i.sources, "python", "pure.txt"), filepath.Join(i.sources, "python", "wheels.txt")
+		pure, wheels := filepath.Join(i.sources, "python", list), filepath.Join(i.sources, "python", "wheels.txt")
 		dir, err := i.hashed("python", python, pure, wheels)
 		if err != nil {
 			return err
@@ -179,6 +181,9 @@ func pythonDriver(script string) func(context.Context, *installer, *Client) erro
 				if err := run(ctx, dir, nil, inside, append(slices.Clone(pip), more...)...); err != nil {
 					return fmt.Errorf("%w: %w", ErrMissing, err)
 				}
+			}
+			if err := run(ctx, dir, nil, inside, "-c", "import kafka"); err != nil {
+				return fmt.Errorf("%w: it does not run with this Python: %w", ErrMissing, err)
 			}
 			return nil
 		})

@@ -66,6 +66,7 @@ type Answer struct {
 	Codecs    []string `json:"codecs,omitempty"`
 	Assignors []string `json:"assignors,omitempty"`
 	Static    bool     `json:"static,omitempty"`
+	Plain     bool     `json:"plain,omitempty"` // it has no idempotent producer
 	Admin     []string `json:"admin,omitempty"`
 
 	Sums  []Sum `json:"sums,omitempty"`

@@ -25,7 +25,15 @@ def conf(s, **more):
     return out
 
 
+OLD = kafka.__version__.startswith("2.0.")  # no idempotence, no cooperative groups, no static members, an admin API half as large
+
+
 def info(_):
+    if OLD:
+        return {
+            "client": "kafka-python", "version": kafka.__version__, "codecs": ["none", "gzip", "snappy", "lz4", "zstd"],
+            "assignors": ["eager"], "plain": True,
+        }
     return {
         "client": "kafka-python",
         "version": kafka.__version__,
@@ -63,6 +71,11 @@ class Sender:
             raise RuntimeError("%d of %d records were acknowledged" % (self.acked, n))
 
 
+def place(offset):
+    """An offset to commit."""
+    return OffsetAndMetadata(offset, "") if OLD else OffsetAndMetadata(offset, "", -1)
+
+
 def codec(s):
     return None if s.codec in ("none", 0) else s.codec
 
@@ -97,7 +110,7 @@ def consume(s):
         parts = [TopicPartition(s.topic, p) for p in range(s.partitions)]
         c.assign(parts)
         left = sum(c.end_offsets(parts).values())
-        c.seek_to_beginning()
+        c.seek_to_beginning(*parts)
         sums, until = spec.Summer(s.partitions), time.monotonic() + LIMIT
         while left > 0:
             if time.monotonic() > until:
@@ -157,7 +170,7 @@ def member(s):
             commit(s, c, at)
             at = {}
     commit(s, c, at)
-    c.close(autocommit=False)
+    c.close(autocommit=False)  # what was read is committed already
 
 
 def commit(s, c, at):
@@ -168,7 +181,7 @@ def commit(s, c, at):
     told = {str(tp.partition): o for tp, o in at.items()}
     s.tell("commit", p=told)
     try:
-        c.commit({tp: OffsetAndMetadata(o, "", -1) for tp, o in at.items()})
+        c.commit({tp: place(o) for tp, o in at.items()})
     except errors.KafkaError as e:
         s.tell("refused", p=told, text="%s: %s" % (type(e).__name__, e))
         return
@@ -313,7 +326,7 @@ def raise_kind(got):
 
 
 def alter_group_offsets(a, s):
-    raise_kind(a.alter_group_offsets(s.group, {tp: OffsetAndMetadata(o, "", -1) for tp, o in partitions(s).items()}))
+    raise_kind(a.alter_group_offsets(s.group, {tp: place(o) for tp, o in partitions(s).items()}))
 
 
 def delete_group_offsets(a, s):
