@@ -27,7 +27,16 @@ func ConfigCommands(e *cli.Env) []*cobra.Command {
 
 // parent makes a command that only holds others.
 func parent(c *cobra.Command, children ...*cobra.Command) *cobra.Command {
-	c.Args = cobra.NoArgs
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		var names []string
+		for _, sub := range c.Commands() {
+			names = append(names, sub.Name())
+		}
+		return cli.Usage("%s has no command %s. %s", c.CommandPath(), args[0], didYouMean(args[0], names, "There are "+strings.Join(names, ", ")))
+	}
 	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 	c.AddCommand(children...)
 	return c

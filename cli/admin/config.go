@@ -50,7 +50,7 @@ Sources: topic, broker and brokers were set on the cluster; static is in a broke
   penstock config get topic/orders retention.ms
   penstock config get broker/0 --all -o json`,
 		Args:              cobra.MinimumNArgs(1),
-		ValidArgsFunction: completeResources(e),
+		ValidArgsFunction: completeConfigs(e, ""),
 	}
 	all := c.Flags().Bool("all", false, "also what has its default")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -167,7 +167,7 @@ With --dry-run the cluster checks everything and changes nothing.`,
 		Example: `  penstock config set topic/orders retention.ms=86400000
   penstock config set brokers log.retention.ms=604800000 --dry-run`,
 		Args:              cobra.MinimumNArgs(2),
-		ValidArgsFunction: completeResources(e),
+		ValidArgsFunction: completeConfigs(e, "="),
 	}
 	dry := c.Flags().Bool("dry-run", false, "check only")
 	force := c.Flags().Bool("force", false, "also keys that the cluster does not describe")
@@ -187,7 +187,7 @@ func newConfigUnset(e *cli.Env) *cobra.Command {
 		Example: `  penstock config unset topic/orders retention.ms
   penstock config unset broker/0 log.retention.ms`,
 		Args:              cobra.MinimumNArgs(2),
-		ValidArgsFunction: completeResources(e),
+		ValidArgsFunction: completeConfigs(e, ""),
 	}
 	dry := c.Flags().Bool("dry-run", false, "check only")
 	force := c.Flags().Bool("force", false, "also keys that the cluster does not describe")

@@ -287,7 +287,9 @@ func (k *cluster) known(ctx context.Context, r resource, d *described) ([]string
 	if err != nil {
 		return nil, err
 	}
-	return append(one.keys(), d.keys()...), nil
+	keys := append(one.keys(), d.keys()...)
+	slices.Sort(keys)
+	return slices.Compact(keys), nil
 }
 
 // pair is a key with a value.

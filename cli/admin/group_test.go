@@ -330,6 +330,12 @@ func TestCompletion(t *testing.T) {
 		{"group seek shop --topic o", "orders\nother\n"},
 		{"config get topic/or", "topic/orders\n"},
 		{"config get b", "topic/\nbroker/\nbrokers\n"},
+		{"config set topic/orders retention.m", "retention.ms=\n"},
+		{"config get topic/orders segment.m", "segment.ms\n"},
+		{"config unset brokers log.retention.m", "log.retention.ms\n"},
+		{"config get topic/nothing a", ""},
+		{"topic alter orders --set retention.m", "retention.ms=\n"},
+		{"group seek shop --to e", "earliest\nlatest\nnow\n"},
 		{"group list --state ", strings.Join(states, "\n") + "\n"},
 	} {
 		words := strings.Split(c.line, " ")

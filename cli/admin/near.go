@@ -4,7 +4,7 @@ import "strings"
 
 // near is the candidate that a person may have meant by name, "" if none is near.
 func near(name string, candidates []string) string {
-	best, least := "", max(2, len(name)/4)+1
+	best, least := "", min(max(2, len(name)/4)+1, len(name))
 	for _, c := range candidates {
 		if d := distance(strings.ToLower(name), strings.ToLower(c), least); d < least {
 			best, least = c, d

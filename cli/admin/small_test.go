@@ -65,6 +65,9 @@ func TestNear(t *testing.T) {
 			t.Errorf("%q: %q, want %q", name, got, want)
 		}
 	}
+	if got := near("a", []string{"b", "ab"}); got != "" {
+		t.Errorf("one letter is taken for %q", got)
+	}
 	for _, c := range []struct {
 		a, b string
 		d    int

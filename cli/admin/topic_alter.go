@@ -20,7 +20,7 @@ other partitions from then on. The cluster checks all of it before anything is c
   penstock topic alter orders --set retention.ms=86400000 --unset segment.ms
   penstock topic alter orders --append cleanup.policy=compact --dry-run`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: e.CompleteTopics(),
+		ValidArgsFunction: oneOf(e.CompleteTopics()),
 	}
 	f := c.Flags()
 	partitions := f.Int32("partitions", 0, "that the topic shall have; 0 leaves them")
@@ -28,6 +28,10 @@ other partitions from then on. The cluster checks all of it before anything is c
 	unset := f.StringArray("unset", nil, "`key` that shall have its default again, may be repeated")
 	add := f.StringArray("append", nil, "`key=value` to add to a list, may be repeated")
 	subtract := f.StringArray("subtract", nil, "`key=value` to take from a list, may be repeated")
+	for _, flag := range []string{"set", "append", "subtract"} {
+		complete(c, flag, completeTopicKeys(e, "="))
+	}
+	complete(c, "unset", completeTopicKeys(e, ""))
 	dry := f.Bool("dry-run", false, "check only")
 	force := f.Bool("force", false, "also keys that the cluster does not describe")
 	c.RunE = func(c *cobra.Command, args []string) error {

@@ -37,6 +37,9 @@ func TestTopics(t *testing.T) {
 	r.fails(cli.ExitUsage, "given twice", "topic", "create", "other", "--config", "a=1", "--config", "a=2")
 	r.fails(cli.ExitUsage, "--partitions 0", "topic", "create", "other", "--partitions", "0")
 
+	r.fails(cli.ExitUsage, "Did you mean list?", "topic", "lst")
+	r.fails(cli.ExitUsage, "There are alter, create, delete", "topic", "everything")
+
 	// What is deleted is named before anything is: one wrong name, and nothing goes.
 	r.fails(cli.ExitNotFound, "Did you mean more?", "topic", "delete", "payments", "mroe", "--yes")
 	r.fails(cli.ExitUsage, "--yes", "topic", "delete", "payments")

@@ -25,7 +25,7 @@ Without --apply it only shows what would go; with it the records are gone for go
   penstock topic trim orders:0,2 --offset 1000 --apply
   penstock topic trim orders --before latest --apply`,
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: e.CompleteTopics(),
+		ValidArgsFunction: oneOf(e.CompleteTopics()),
 	}
 	before := c.Flags().String("before", "", "latest, or a `time`")
 	offset := c.Flags().Int64("offset", -1, "first offset that stays")
