@@ -69,6 +69,8 @@ func (s *session) alter(ctx context.Context, a *alteration, check bool) (code, e
 		return s.alterTopic(ctx, a, check)
 	case kmsg.ConfigResourceTypeBroker:
 		return s.alterBroker(ctx, a, check)
+	case kmsg.ConfigResourceTypeBrokerLogger:
+		return s.front.alterLogger(a, check)
 	}
 	return codeInvalidRequest, fmt.Errorf("%w: %s", errAlter, notConfigured(a.kind))
 }
@@ -78,12 +80,10 @@ func notConfigured(kind kmsg.ConfigResourceType) string {
 	switch kind {
 	case kmsg.ConfigResourceTypeGroupConfig:
 		return "groups have no configuration here: what Kafka keeps for a group is for the consumer (KIP-848), share and streams protocols, which this broker does not serve"
-	case kmsg.ConfigResourceTypeBrokerLogger:
-		return "loggers have no levels of their own here: set logs.level in the broker's configuration and start it again"
 	case kmsg.ConfigResourceTypeClientMetrics:
 		return "this broker does not collect the metrics of clients (KIP-714)"
 	}
-	return "only topics and brokers have configuration here"
+	return "only topics, brokers and their loggers have configuration here"
 }
 
 // check refuses what no resource can take: a configuration named twice, an unknown operation, a value that is missing.

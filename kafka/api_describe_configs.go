@@ -90,6 +90,11 @@ func (f *Front) configsOf(img *meta.Image, q *kmsg.DescribeConfigsRequestResourc
 			return f.everyBrokerConfigs(img), codeNone, ""
 		}
 		return f.brokerConfigs(img), codeNone, ""
+	case kmsg.ConfigResourceTypeBrokerLogger:
+		if err := f.loggerOf(q.ResourceName); err != nil {
+			return nil, codeInvalidRequest, err.Error()
+		}
+		return f.loggerConfigs(), codeNone, ""
 	}
 	return nil, codeInvalidRequest, notConfigured(q.ResourceType)
 }

@@ -26,8 +26,8 @@ func apiListConfigResources() *api {
 	}
 }
 
-// resourceTypes are those that Kafka lists, all of them when a request names none. Groups, loggers and client metrics have
-// no configuration here, so there are never any.
+// resourceTypes are those that Kafka lists, all of them when a request names none. Groups and client metrics have no
+// configuration here, so there are never any.
 var resourceTypes = [...]kmsg.ConfigResourceType{
 	kmsg.ConfigResourceTypeTopic, kmsg.ConfigResourceTypeBroker, kmsg.ConfigResourceTypeBrokerLogger,
 	kmsg.ConfigResourceTypeClientMetrics, kmsg.ConfigResourceTypeGroupConfig,
@@ -70,6 +70,9 @@ func listConfigResources(s *session, r request) {
 		for _, id := range sortedBrokers(img.Brokers) {
 			add(kmsg.ConfigResourceTypeBroker, strconv.Itoa(int(id)))
 		}
+	}
+	if r.version >= 1 && (all || wanted[kmsg.ConfigResourceTypeBrokerLogger]) && s.front.o.LogLevel != nil {
+		add(kmsg.ConfigResourceTypeBrokerLogger, s.front.self())
 	}
 	s.reply(r, resp)
 }

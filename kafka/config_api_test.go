@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -185,9 +186,9 @@ func TestAlterRefusals(t *testing.T) {
 		{resourceOf(ofBroker, "0", "num.partition", opSet, "5"), codeInvalidRequest, "did you mean num.partitions?"},
 		{resourceOf(ofBroker, "0", "num.partition", opUnset, "null"), codeInvalidRequest, "did you mean num.partitions?"},
 		{resourceOf(kmsg.ConfigResourceTypeGroupConfig, "g", "consumer.session.timeout.ms", opSet, "1"), codeInvalidRequest, "groups have no configuration"},
-		{resourceOf(kmsg.ConfigResourceTypeBrokerLogger, "0", "root", opSet, "DEBUG"), codeInvalidRequest, "set logs.level"},
+		{resourceOf(kmsg.ConfigResourceTypeBrokerLogger, "0", "root", opSet, "DEBUG"), codeInvalidRequest, "set logs.level in its configuration"},
 		{resourceOf(kmsg.ConfigResourceTypeClientMetrics, "m", "x", opSet, "1"), codeInvalidRequest, "metrics of clients"},
-		{resourceOf(3, "t", "retention.ms", opSet, "1"), codeInvalidRequest, "only topics and brokers"},
+		{resourceOf(3, "t", "retention.ms", opSet, "1"), codeInvalidRequest, "only topics, brokers and their loggers"},
 	} {
 		for _, only := range []bool{true, false} {
 			got := h.alter(1, only, test.r)[0]
@@ -378,6 +379,56 @@ func TestDescribeLayers(t *testing.T) {
 	}
 	if sources["retention.ms"] != "2000/2" || sources["segment.ms"] != "604800000/5" || len(sources) != len(meta.Catalog()) {
 		t.Errorf("a new topic is told %v", sources)
+	}
+}
+
+// TestLoggers: the level of the broker's log is altered and described, until it is set back, and nothing else is.
+func TestLoggers(t *testing.T) {
+	level := new(slog.LevelVar)
+	level.Set(slog.LevelWarn)
+	h := build(t, "", func(o *Options) { o.LogLevel = level })
+	const kind = kmsg.ConfigResourceTypeBrokerLogger
+	if got := h.layersOf(kind, "0", "root"); got != "WARN/6 root=WARN/6" {
+		t.Errorf("described as %s", got)
+	}
+	for _, step := range []struct {
+		name, key string
+		op        kmsg.IncrementalAlterConfigOp
+		value     string
+		want      code
+		level     slog.Level
+		shown     string
+	}{
+		{"0", "root", opSet, "DEBUG", codeNone, slog.LevelDebug, "DEBUG"},
+		{"0", "root", opSet, "trace", codeNone, slog.LevelDebug - 4, "TRACE"},
+		{"0", "root", opSet, "INFO", codeNone, slog.LevelInfo, "INFO"},
+		{"0", "root", opSet, "loud", codeInvalidConfig, slog.LevelInfo, "INFO"},
+		{"0", "kafka.server", opSet, "DEBUG", codeInvalidConfig, slog.LevelInfo, "INFO"},
+		{"0", "root", opAppend, "DEBUG", codeInvalidRequest, slog.LevelInfo, "INFO"},
+		{"", "root", opSet, "DEBUG", codeInvalidRequest, slog.LevelInfo, "INFO"},
+		{"7", "root", opSet, "DEBUG", codeInvalidRequest, slog.LevelInfo, "INFO"},
+		{"0", "root", opSet, "FATAL", codeNone, slog.LevelError + 4, "FATAL"},
+		{"0", "root", opSet, "ERROR", codeNone, slog.LevelError, "ERROR"},
+		{"0", "root", opUnset, "null", codeNone, slog.LevelWarn, "WARN"},
+	} {
+		was := level.Level()
+		if got := h.alter(1, true, resourceOf(kind, step.name, step.key, step.op, step.value))[0]; code(got.ErrorCode) != step.want || level.Level() != was {
+			t.Errorf("%+v, validate only: %d %s, %v", step, got.ErrorCode, said(got.ErrorMessage), level)
+		}
+		got := h.alter(1, false, resourceOf(kind, step.name, step.key, step.op, step.value))[0]
+		if code(got.ErrorCode) != step.want || level.Level() != step.level || h.layersOf(kind, "0", "root") != step.shown+"/6 root="+step.shown+"/6" {
+			t.Errorf("%+v: %d %s, %v", step, got.ErrorCode, said(got.ErrorMessage), level)
+		}
+	}
+	whole := kmsg.NewPtrAlterConfigsRequest()
+	whole.Resources = []kmsg.AlterConfigsRequestResource{{ResourceType: kind, ResourceName: "0"}}
+	if got := h.ask(whole, 2).(*kmsg.AlterConfigsResponse).Resources[0]; code(got.ErrorCode) != codeInvalidRequest {
+		t.Errorf("AlterConfigs: %+v", got)
+	}
+	list := kmsg.NewPtrListConfigResourcesRequest()
+	list.ResourceTypes = []int8{int8(kind)}
+	if got := h.ask(list, 1).(*kmsg.ListConfigResourcesResponse).ConfigResources; len(got) != 1 || got[0].Name != "0" || got[0].Type != int8(kind) {
+		t.Errorf("listed: %+v", got)
 	}
 }
 

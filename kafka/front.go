@@ -27,6 +27,7 @@ type Front struct {
 	produces sync.Pool     // of *produceCall
 	bundles  sync.Pool     // of *bundle
 	reached  elsewhere
+	logLevel slog.Level // as configured
 
 	leaving atomic.Bool // set before the polls are woken; see Leave
 	mu      sync.Mutex
@@ -49,6 +50,9 @@ func New(o Options) *Front {
 
 // build makes what a front has besides its subscription.
 func (f *Front) build() {
+	if f.o.LogLevel != nil {
+		f.logLevel = f.o.LogLevel.Level()
+	}
 	f.apis = newDispatcher(f.o.Limits)
 	if f.o.Groups == nil {
 		f.apis.without(groupAPIs[:])

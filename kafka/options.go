@@ -64,6 +64,7 @@ type Options struct {
 	Requests          func(Answered)       // told of each request just before its answer; it must be quick. nil: nobody is
 	Now               func() time.Time     // default time.Now
 	Logger            *slog.Logger         // default: discard
+	LogLevel          *slog.LevelVar       // of the log, which clients may alter; nil means that they cannot
 	Limits            Limits
 }
 

@@ -85,10 +85,11 @@ type Config struct {
 	MetricNames   string        // jmx, or also newer
 	Profiles      string        // auto, on or off
 	LogLevel      slog.Level
-	LogFormat     string        // auto, text or json
-	Requests      string        // whose requests are logged: off, slow or all
-	RequestsSlow  time.Duration // what slow means
-	RequestsEvery int           // of all, one in so many is logged
+	Level         *slog.LevelVar // of the log that Start is given, for who alters it while the node runs; may be nil
+	LogFormat     string         // auto, text or json
+	Requests      string         // whose requests are logged: off, slow or all
+	RequestsSlow  time.Duration  // what slow means
+	RequestsEvery int            // of all, one in so many is logged
 }
 
 // Key is one configuration of a node.

@@ -334,7 +334,7 @@ func (n *Node) lead(ctx context.Context) error {
 		Topics:     seen, Partitions: n.replicas, Groups: n.groups, LogDir: n.logDir(),
 		AutoCreate: n.c.AutoCreate, KeepTopics: !n.c.DeleteTopics, DefaultPartitions: n.c.Partitions, TopicDefaults: n.c.TopicDefault,
 		Requests:      newRequestLog(&n.c, n.log),
-		BrokerConfigs: n.brokerConfigs(), BrokerKeys: brokerKeys(), Account: n.account, Metrics: n.registry, Logger: n.log,
+		BrokerConfigs: n.brokerConfigs(), BrokerKeys: brokerKeys(), LogLevel: n.c.Level, Account: n.account, Metrics: n.registry, Logger: n.log,
 		Limits: kafka.Limits{
 			ProduceBytes: n.c.RequestBytes, FetchBytes: n.c.FetchBytes, MaxWait: n.c.FetchWait, FetchSessions: n.c.FetchSessions,
 			SessionPartitions: n.c.SessionParts, SessionIdle: n.c.SessionIdle, ControlTime: n.c.ControlTime, AutoCreateTopics: n.c.AutoCreateMax,

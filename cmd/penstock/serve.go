@@ -48,7 +48,9 @@ endpoints.json in the data directory while it runs.`,
 
 // serve runs a node until a signal or a failure.
 func serve(l *node.Loaded) error {
-	log := newLogger(os.Stderr, l.Config.LogFormat, l.Config.LogLevel)
+	l.Config.Level = new(slog.LevelVar)
+	l.Config.Level.Set(l.Config.LogLevel)
+	log := newLogger(os.Stderr, l.Config.LogFormat, l.Config.Level)
 	for _, w := range l.Warnings {
 		log.Warn(w)
 	}
@@ -164,7 +166,7 @@ func await(n *node.Node, signals <-chan os.Signal, log *slog.Logger) error {
 }
 
 // newLogger logs text on a terminal and JSON elsewhere, unless a format is given.
-func newLogger(w *os.File, format string, level slog.Level) *slog.Logger {
+func newLogger(w *os.File, format string, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if format == "json" || format == "auto" && !isatty.IsTerminal(w.Fd()) {
 		return slog.New(slog.NewJSONHandler(w, o))
