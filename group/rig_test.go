@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -53,6 +54,16 @@ func (c *clock) add(d time.Duration) {
 // start builds a rig; fs, m and clk come from a life before, or are nil. change may be nil.
 func start(t testing.TB, fs *disktest.FS, m *meta.Store, clk *clock, change func(*Options)) *rig {
 	t.Helper()
+	r, err := tryStart(t, fs, m, clk, change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// tryStart is start on a disk that may fail.
+func tryStart(t testing.TB, fs *disktest.FS, m *meta.Store, clk *clock, change func(*Options)) (*rig, error) {
+	t.Helper()
 	if fs == nil {
 		fs = disktest.New()
 	}
@@ -66,7 +77,7 @@ func start(t testing.TB, fs *disktest.FS, m *meta.Store, clk *clock, change func
 	r := &rig{t: t, fs: fs, disk: disk.New(fs, disk.Options{}), meta: m, clock: clk}
 	st, err := segment.New(r.disk, record.Format{}, segment.Options{})
 	if err != nil {
-		t.Fatal(err)
+		return nil, errors.Join(err, r.disk.Close())
 	}
 	r.replicas = replica.New(replica.Options{Broker: 0, Stores: map[penstock.Layout]store.Store{penstock.LayoutSegment: st}, Now: clk.Now})
 	r.replicas.Apply(nil, m.Image())
@@ -75,7 +86,7 @@ func start(t testing.TB, fs *disktest.FS, m *meta.Store, clk *clock, change func
 		change(&o)
 	}
 	r.Coordinator = New(o)
-	return r
+	return r, nil
 }
 
 // life is the metadata as one life of a node sees it: when it is over nothing reaches it any more.

@@ -151,6 +151,9 @@ func (s *shard) append(w *writer, then func(error)) {
 	if done {
 		s.land(then, res.Err)
 	}
+	if done && res.Err != nil {
+		return // nothing was written
+	}
 	if s.size.Add(int64(len(w.b))) > s.limit.Load() {
 		ring(s.bell)
 	}
@@ -209,6 +212,9 @@ func (s *shard) tellAll() {
 	}
 }
 
+// shortenRetry is waited after a log could not be shortened.
+const shortenRetry = 10 * time.Second
+
 // keep shortens the log when it has grown and forgets what has expired, until the shard ends.
 func (s *shard) keep() {
 	expire := time.NewTicker(s.c.o.ExpireEvery)
@@ -227,6 +233,11 @@ func (s *shard) keep() {
 			} else if s.ctx.Err() == nil {
 				s.c.o.Logger.Warn("group journal not shortened", "partition", s.id, "error", err)
 				s.limit.Store(s.size.Load() + s.c.o.ShortenAbove)
+				// The attempt itself rang the bell again: a disk that fails must not be asked all the time.
+				select {
+				case <-s.ctx.Done():
+				case <-time.After(shortenRetry):
+				}
 			}
 		}
 	}
