@@ -241,3 +241,41 @@ func TestSyncNames(t *testing.T) {
 		t.Errorf("offline: %v", err)
 	}
 }
+
+// TestWriteLater: a file is what it was until it is put in place, and durable after the second sync of everything.
+func TestWriteLater(t *testing.T) {
+	m := disktest.New()
+	d := disk.New(m, disk.Options{})
+	read := func(m *disktest.FS) string {
+		b, err := disk.New(m, disk.Options{}).ReadFile("a/f", 1<<10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	steps := []func() error{
+		func() error { return d.WriteFile("a/f", []byte("old")) },
+		func() error { return d.WriteLater("a/f", []byte("never")) },
+		func() error { return d.WriteLater("a/f", []byte("new")) },
+		func() error { _, err := d.SyncAll(); return err },
+		func() error { return d.PutLater("a/f") },
+		func() error { _, err := d.SyncAll(); return err },
+	}
+	for i, step := range steps {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+		for seed := range uint64(50) {
+			got := read(m.Crash(seed))
+			if got != "old" && (i < 4 || got != "new") || i == len(steps)-1 && got != "new" {
+				t.Fatalf("step %d, seed %d: %q", i, seed, got)
+			}
+		}
+	}
+	if err := d.PutLater("a/f"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("put twice: %v", err)
+	}
+	if err := d.WriteLater("../f", nil); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("outside of the root: %v", err)
+	}
+}

@@ -204,7 +204,8 @@ func (t *table) remove(name string) error {
 func (t *table) rename(from, to string) error {
 	t.names.Lock()
 	defer t.names.Unlock()
-	moved, replaced := t.at(from, true), t.at(to, false)
+	// A temporary file is no directory, and looking for what lies below it is a walk over all handles.
+	moved, replaced := t.at(from, !strings.HasSuffix(from, TempSuffix)), t.at(to, false)
 	if err := keepOpen(replaced); err != nil {
 		return err
 	}

@@ -70,6 +70,7 @@ func (r *Replicas) checkpoint(ctx context.Context) {
 		}
 		if p.Err() == nil {
 			r.complain("producer state is not saved", p, p.save(false))
+			p.ledger.rest()
 		}
 	}
 	for layout, st := range r.o.Stores {
@@ -101,4 +102,13 @@ func (r *Replicas) reopen() {
 	}
 	f.mu.Unlock()
 	r.finish()
+}
+
+// rest gives up the memory that only promises under way need.
+func (l *ledger) rest() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.queue.len() == 0 {
+		l.queue.ring, l.scratch = nil, nil
+	}
 }

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"penstock"
 	"penstock/store"
@@ -32,26 +35,28 @@ func (s *Store) checkpoint(ps []*Partition, closing bool) error {
 			p.Commit() // all of them ask before the first is waited for: one round serves many
 		}
 	}
+	if err := s.writeEpochs(ps); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
 	s.mu.Lock()
 	all := maps.Clone(s.points)
 	s.mu.Unlock()
-	var errs []error
-	for i, p := range ps {
-		if !made[i] {
-			continue
+	gone, errs := make([]bool, len(ps)), make([]error, len(ps))
+	each(len(ps), func(i int) {
+		if made[i] {
+			gone[i], errs[i] = ps[i].endCheckpoint(at[i])
 		}
-		gone, err := p.endCheckpoint(at[i])
-		if err != nil {
-			errs = append(errs, err)
-		}
-		if gone {
-			delete(all, p.id)
-			continue
-		}
-		all[p.id] = at[i]
-	}
+	})
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
+	}
+	for i, p := range ps {
+		switch {
+		case gone[i]:
+			delete(all, p.id)
+		case made[i]:
+			all[p.id] = at[i]
+		}
 	}
 	pts := points{seq: seq, of: all}
 	if err := s.d.WriteFile(pointsFile, pts.append(nil)); err != nil {
@@ -59,6 +64,94 @@ func (s *Store) checkpoint(ps []*Partition, closing bool) error {
 	}
 	s.keepPoints(all)
 	return nil
+}
+
+// writeEpochs replaces the histories of leader epochs of all partitions that are behind, where these are so many that two syncs of
+// everything are cheaper: after a start on which every epoch was raised each partition has one. Where they are few, or SyncAll is not supported, endCheckpoint writes them.
+func (s *Store) writeEpochs(ps []*Partition) error {
+	var behind []*Partition
+	for _, p := range ps {
+		p.w.Lock()
+		if p.w.files.epochs {
+			behind = append(behind, p)
+		}
+		p.w.Unlock()
+	}
+	if len(behind) < s.o.SettleFrom {
+		return nil
+	}
+	staged, errs := make([][]store.EpochStart, len(behind)), make([]error, len(behind))
+	each(len(behind), func(i int) { staged[i], errs[i] = behind[i].stageEpochs() })
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if done, err := s.d.SyncAll(); err != nil || !done {
+		return err
+	}
+	each(len(behind), func(i int) { errs[i] = behind[i].putEpochs(staged[i]) })
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if done, err := s.d.SyncAll(); err != nil || !done {
+		return err
+	}
+	for i, p := range behind {
+		p.w.Lock()
+		p.w.files.epochs = p.w.files.epochs && !slices.Equal(p.epochs, staged[i])
+		p.w.Unlock()
+	}
+	return nil
+}
+
+// over reports whether the partition was closed or removed.
+func (p *Partition) over() bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.closed
+}
+
+// stageEpochs writes the history beside its file and returns it.
+func (p *Partition) stageEpochs() ([]store.EpochStart, error) {
+	p.w.Lock()
+	defer p.w.Unlock()
+	if p.over() {
+		return nil, nil
+	}
+	if err := p.st.d.WriteLater(p.dir+"/"+epochFile, appendEpochs(nil, p.epochs)); err != nil {
+		return nil, fmt.Errorf("partition %v: %s: %w", p.id, epochFile, err)
+	}
+	return p.epochs, nil
+}
+
+// putEpochs puts what was staged in its place, unless the partition has gone on or ended meanwhile.
+func (p *Partition) putEpochs(staged []store.EpochStart) error {
+	p.w.Lock()
+	defer p.w.Unlock()
+	if p.over() || !p.w.files.epochs || !slices.Equal(p.epochs, staged) {
+		return nil
+	}
+	if err := p.st.d.PutLater(p.dir + "/" + epochFile); err != nil {
+		return fmt.Errorf("partition %v: %s: %w", p.id, epochFile, err)
+	}
+	return nil
+}
+
+// endParallel is how many partitions end a checkpoint at once: what each has to write waits for the disk, and the file system makes
+// many small files durable in the time of one.
+const endParallel = 16
+
+// each calls do for 0 to n-1, several at once, and returns when all are done.
+func each(n int, do func(i int)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(n, endParallel) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(int(i))
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // keepPoints remembers what was written, for partitions that are not open at the next checkpoint.

@@ -183,3 +183,47 @@ func TestManyPartitions(t *testing.T) {
 	}
 	must(t, errors.Join(s.Close(), d.Close()))
 }
+
+// TestManyEpochs: at a checkpoint of many partitions their epochs become durable by two syncs of everything, before the checkpoint
+// vouches for their batches.
+func TestManyEpochs(t *testing.T) {
+	const n = 100
+	fs := disktest.New()
+	id := func(i int) penstock.PartitionID {
+		return penstock.PartitionID{Topic: penstock.TopicID{1}, Partition: int32(i)}
+	}
+	open := func() *Store {
+		s, err := New(disk.New(fs, disk.Options{}), record.Format{}, Options{Now: testNow})
+		must(t, err)
+		for i := range n {
+			_, err := s.Open(id(i), store.Config{})
+			must(t, err)
+		}
+		return s
+	}
+	s := open()
+	for epoch := range penstock.Epoch(3) {
+		for i, p := range s.opened() {
+			_, err := p.Append([]penstock.Batch{makeBatch(storetest.Spec{Records: 1, Bytes: 100, First: 1, Tag: uint64(i)})}, epoch, 1)
+			must(t, err)
+		}
+		fs.StartTrace()
+		must(t, s.Checkpoint())
+		syncs := 0
+		for _, l := range fs.Trace() {
+			if strings.HasPrefix(l, "sync") && strings.Contains(l, epochFile) {
+				syncs++
+			}
+		}
+		if syncs > 0 {
+			t.Errorf("epoch %d: %d syncs of epoch files", epoch, syncs)
+		}
+		fs = fs.CrashWith(disktest.CrashOptions{Seed: uint64(epoch), Data: disktest.Lost, Names: disktest.Lost})
+		s = open()
+		for _, p := range s.opened() {
+			if es := p.Epochs(); len(es) != int(epoch)+1 || es[epoch].Start != penstock.Offset(epoch) {
+				t.Fatalf("%v after a power cut: %v", p.ID(), es)
+			}
+		}
+	}
+}

@@ -47,8 +47,11 @@ type hint struct {
 	pos int64
 }
 
-// hints is how many of the last appends are remembered with their positions: readers at the tail ask for these.
-const hints = 64
+// hints is how many of the last appends are remembered with their positions at most: readers at the tail ask for these.
+const (
+	hints    = 64
+	minHints = 4
+)
 
 // Partition is one partition and its log. It is safe for concurrent use; appending is serialised by its own lock, so
 // the replica above needs no care for it.
@@ -76,7 +79,7 @@ type Partition struct {
 	head     tally                   // guarded by mu: entries of the active segment that only its files have
 	before   entry                   // guarded by mu: the last of them
 	tail     index                   // guarded by mu: entries of the active segment in memory, those after head
-	ring     *[hints]hint            // guarded by mu: the last appends to the active segment; nil while ringN is 0
+	ring     []hint                  // guarded by mu: the last appends to the active segment; it grows up to hints
 	ringN    int                     // guarded by mu: appends put into ring
 	gen      int                     // guarded by mu: raised when offsets are taken back
 	dirty    []*disk.Handle          // guarded by mu: sealed files with unsynced writes, a reference each
@@ -345,11 +348,7 @@ func (p *Partition) publish(batches []penstock.Batch, l list) {
 	p.mu.Lock()
 	seg := p.active()
 	pos := seg.size
-	if p.ring == nil {
-		p.ring = new([hints]hint)
-	}
-	p.ring[p.ringN%hints] = hint{seg.next, pos}
-	p.ringN++
+	p.remember(hint{seg.next, pos})
 	for i := range batches {
 		h := &batches[i].Header
 		e := entry{uint32(h.BaseOffset - seg.base), uint32(h.LastOffset() - seg.base), uint32(pos)}
@@ -364,6 +363,16 @@ func (p *Partition) publish(batches []penstock.Batch, l list) {
 		p.flushIndex(false)
 		p.dropTail()
 	}
+}
+
+// remember notes where an append begins. The room grows with the appends that follow one another, so that of thousands of
+// partitions those that get little take little. The caller holds w and mu.
+func (p *Partition) remember(h hint) {
+	if n := len(p.ring); p.ringN == n && n < hints {
+		p.ring = append(p.ring, make([]hint, max(n, minHints))...)
+	}
+	p.ring[p.ringN%len(p.ring)] = h
+	p.ringN++
 }
 
 // shouldRoll is Kafka's LogSegment.shouldRoll: by size, by age in record time, by full index, by offset distance.

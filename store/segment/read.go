@@ -226,8 +226,8 @@ func around(es []entry, i int, before *entry, rel uint32) place {
 
 // hinted is the position of one of the last appends.
 func (p *Partition) hinted(off penstock.Offset) (int64, bool) {
-	for i := p.ringN - 1; i >= 0 && i >= p.ringN-hints; i-- {
-		h := &p.ring[i%hints]
+	for i := p.ringN - 1; i >= 0 && i >= p.ringN-len(p.ring); i-- {
+		h := &p.ring[i%len(p.ring)]
 		if h.off == off {
 			return h.pos, true
 		}
@@ -283,8 +283,8 @@ func (p *Partition) cut(i int, sp span, f *found) (int64, need) {
 func (p *Partition) edge(s *segment, pos int64) (int64, bool) {
 	var known int64
 	if s == p.active() {
-		for i := p.ringN - 1; i >= 0 && i >= p.ringN-hints; i-- {
-			if h := &p.ring[i%hints]; h.pos <= pos {
+		for i := p.ringN - 1; i >= 0 && i >= p.ringN-len(p.ring); i-- {
+			if h := &p.ring[i%len(p.ring)]; h.pos <= pos {
 				known = h.pos
 				break
 			}

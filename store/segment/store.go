@@ -98,7 +98,7 @@ type Store struct {
 	clean    bool                           // the last stop was clean
 	settled  bool                           // what was on the disk at the start is durable, names and bytes
 	pointSeq uint64                         // number of the checkpoint found at the start
-	points   map[penstock.PartitionID]facts // what it said; guarded by mu
+	points   map[penstock.PartitionID]facts // what it said of partitions that were not opened; guarded by mu
 	seq      atomic.Uint64                  // number of the last checkpoint begun
 	marker   atomic.Bool                    // the clean-shutdown marker is on the disk
 
@@ -248,6 +248,9 @@ func (s *Store) Open(id penstock.PartitionID, c store.Config) (store.Partition, 
 		return nil, err
 	}
 	sl.p = p
+	s.mu.Lock()
+	delete(s.points, id) // the next checkpoint has a newer one
+	s.mu.Unlock()
 	return p, nil
 }
 
