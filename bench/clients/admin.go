@@ -138,12 +138,18 @@ func (b *bench) adminOf(ctx context.Context, c *drive.Client, addr string, broke
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", scene.name, err))
 		}
 	}
-	result := fmt.Sprintf("ok, %d calls of %d operations", r.calls, len(w.info.Admin))
+	have := slices.DeleteFunc(slices.Clone(w.info.Admin), func(op string) bool { return !r.can(op) })
+	result := fmt.Sprintf("ok, %d calls of %d operations", r.calls, len(have))
 	if failed != nil {
 		result = "FAILED"
 	}
 	b.report(w, "admin", 0, result)
 	return r.calls, failed
+}
+
+// can reports whether the client has an operation.
+func (r *adminRun) can(op string) bool {
+	return slices.Contains(r.info.Admin, op) && !slices.Contains(r.Client.Lacks, op)
 }
 
 // ask makes one administrative call.
@@ -155,7 +161,7 @@ func (r *adminRun) ask(c spec.Command) (spec.Answer, error) {
 	if c.Group == "" {
 		c.Group = r.group
 	}
-	if !slices.Contains(r.info.Admin, c.Op) {
+	if !r.can(c.Op) {
 		return spec.Answer{}, errUnsupported
 	}
 	ctx, cancel := context.WithTimeout(r.ctx, answerLimit)
@@ -269,7 +275,7 @@ func (r *adminRun) topics() error {
 }
 
 func (r *adminRun) partitions() error {
-	if !slices.Contains(r.info.Admin, "create_partitions") {
+	if !r.can("create_partitions") {
 		return fmt.Errorf("every client has create_partitions, the driver has not")
 	}
 	return all(
@@ -321,10 +327,10 @@ func (r *adminRun) configs() error {
 		r.refused(change("set", "no.such.config", "1"), codeInvalidConfig),
 		r.want(replace, nil),
 	)
-	if slices.Contains(r.info.Admin, "alter_configs") {
+	if r.can("alter_configs") {
 		err = all(err, r.want(describe, configured(map[string]string{"retention.ms": "7200000"}, "retention.ms")))
 	}
-	if !slices.Contains(r.info.Admin, "incremental_configs") {
+	if !r.can("incremental_configs") {
 		return err
 	}
 	return all(err,

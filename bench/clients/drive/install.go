@@ -23,9 +23,13 @@ type Client struct {
 	Command []string // set by Install
 	Env     []string // set by Install
 	Old     bool     // the client made to speak an old version of the protocol
+	Lacks   []string // administrative operations that the old version does not have
 	install func(ctx context.Context, i *installer, c *Client) error
 	args    []string
 }
+
+// after21 are operations that Kafka got after version 2.1.
+var after21 = []string{"incremental_configs", "delete_group_offsets", "remove_member", "describe_producers", "describe_topic_partitions"}
 
 // Clients are all clients there are, in the order in which they are printed.
 func Clients() []*Client {
@@ -36,10 +40,10 @@ func Clients() []*Client {
 		{Name: "kafka-python", install: pythonDriver("kafkapython.py", "pure.txt")},
 		{Name: "kafkajs", install: nodeDriver},
 		{Name: "java", install: javaDriver},
-		{Name: "franz-go@2.1", install: goDriver("franz"), args: []string{"v2.1"}, Old: true},
+		{Name: "franz-go@2.1", install: goDriver("franz"), args: []string{"v2.1"}, Old: true, Lacks: after21},
 		{Name: "sarama@0.11", install: goDriver("sarama"), args: []string{"0.11.0.2"}, Old: true},
-		{Name: "sarama@2.1", install: goDriver("sarama"), args: []string{"2.1.0"}, Old: true},
-		{Name: "kafka-python@2.1", install: pythonDriver("kafkapython.py", "pure.txt"), args: []string{"2.1"}, Old: true},
+		{Name: "sarama@2.1", install: goDriver("sarama"), args: []string{"2.1.0"}, Old: true, Lacks: after21},
+		{Name: "kafka-python@2.1", install: pythonDriver("kafkapython.py", "pure.txt"), args: []string{"2.1"}, Old: true, Lacks: after21},
 		{Name: "kafka-python@2020", install: pythonDriver("kafkapython.py", "old.txt"), Old: true},
 	}
 }

@@ -17,8 +17,17 @@ const plugin = (compress, decompress) => () => ({
   compress: async encoder => Buffer.from(compress(encoder.buffer)),
   decompress: async buffer => Buffer.from(decompress(buffer)),
 })
+// independent says in the frame's header that its blocks do not depend on each other, as is true of the one block that it has: the Java
+// client reads no other frames. The last byte is the header's check sum.
+function independent(buffer) {
+  const frame = lz4.compress(buffer)
+  if (buffer.length > 4 << 20 || frame[4] !== 0x40 || frame[5] !== 0x70) throw new Error('an lz4 frame of more than one block')
+  frame[4] = 0x60
+  frame[6] = 0x73
+  return frame
+}
 CompressionCodecs[CompressionTypes.Snappy] = snappy
-CompressionCodecs[CompressionTypes.LZ4] = plugin(lz4.compress, lz4.decompress)
+CompressionCodecs[CompressionTypes.LZ4] = plugin(independent, lz4.decompress)
 CompressionCodecs[CompressionTypes.ZSTD] = plugin(zstd.compress, zstd.decompress)
 
 const codecs = {

@@ -41,7 +41,9 @@ func info(*spec.Session) (spec.Answer, error) {
 		return spec.Answer{}, err
 	}
 	out := spec.Answer{Client: "sarama", Version: spec.Module("github.com/IBM/sarama"), Codecs: []string{"none", "gzip", "snappy", "lz4"}, Assignors: []string{"eager"}, Admin: operations()}
-	if c.Version.IsAtLeast(sarama.V2_1_0_0) {
+	if !c.Version.IsAtLeast(sarama.V2_1_0_0) {
+		out.Admin = nil // Kafka 4 does not serve DescribeConfigs and others in versions so low either
+	} else {
 		out.Codecs = append(out.Codecs, "zstd")
 	}
 	if c.Version.IsAtLeast(sarama.V2_4_0_0) {
