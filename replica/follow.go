@@ -23,6 +23,7 @@ type follower struct {
 	closed  bool      // guarded by mu: nothing begins any more
 	topics  map[penstock.TopicID]*applied
 	jobs    []job // ready, oldest first
+	removal []job // ready, of topics that were deleted: done when there is nothing else to do, since nobody waits for them
 	workers int   // at work
 }
 
@@ -121,8 +122,12 @@ func (r *Replicas) next(a *applied) {
 		a.steps = a.steps[1:]
 		jobs := r.jobsOf(a, s)
 		a.left = len(jobs)
+		queue := &f.jobs
+		if s.delete {
+			queue = &f.removal
+		}
 		for _, do := range jobs {
-			f.jobs = append(f.jobs, job{a, do})
+			*queue = append(*queue, job{a, do})
 		}
 	}
 	if a.left == 0 && len(a.steps) == 0 {
@@ -132,20 +137,33 @@ func (r *Replicas) next(a *applied) {
 		}
 		f.changed.Broadcast()
 	}
-	for f.workers < min(r.o.Workers, len(f.jobs)) {
+	for f.workers < min(r.o.Workers, len(f.jobs)+len(f.removal)) {
 		f.workers++
 		go r.work()
 	}
+}
+
+// take takes the next job. The caller holds mu.
+func (f *follower) take() (j job, ok bool) {
+	queue := &f.jobs
+	if len(*queue) == 0 {
+		*queue, queue = nil, &f.removal
+	}
+	if len(*queue) == 0 {
+		*queue = nil
+		return job{}, false
+	}
+	j = (*queue)[0]
+	(*queue)[0] = job{}
+	*queue = (*queue)[1:]
+	return j, true
 }
 
 // work is the life of a worker: jobs until there are none.
 func (r *Replicas) work() {
 	f := &r.follower
 	f.mu.Lock()
-	for len(f.jobs) > 0 {
-		j := f.jobs[0]
-		f.jobs[0] = job{}
-		f.jobs = f.jobs[1:]
+	for j, ok := f.take(); ok; j, ok = f.take() {
 		f.mu.Unlock()
 		j.do()
 		f.mu.Lock()
@@ -153,7 +171,6 @@ func (r *Replicas) work() {
 			r.next(j.a)
 		}
 	}
-	f.jobs = nil
 	f.workers--
 	if f.workers == 0 {
 		r.count()
@@ -263,7 +280,7 @@ func (r *Replicas) stop() bool {
 	if f.closed {
 		return false
 	}
-	f.closed, f.jobs = true, nil
+	f.closed, f.jobs, f.removal = true, nil, nil
 	for f.workers > 0 {
 		f.changed.Wait()
 	}

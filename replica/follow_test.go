@@ -152,3 +152,19 @@ func TestFollowFirstImage(t *testing.T) {
 		t.Errorf("%d partitions", n)
 	}
 }
+
+// TestRemovalWaits: what is left of a deleted topic does not keep a new one from being made.
+func TestRemovalWaits(t *testing.T) {
+	var f follower
+	first, second := &applied{}, &applied{}
+	f.removal = []job{{a: first}, {a: first}}
+	f.jobs = []job{{a: second}}
+	for i, want := range []*applied{second, first, first} {
+		if j, ok := f.take(); !ok || j.a != want {
+			t.Errorf("job %d is another", i)
+		}
+	}
+	if _, ok := f.take(); ok || f.jobs != nil || f.removal != nil {
+		t.Error("there is one more")
+	}
+}
