@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"math"
 	"testing"
 	"time"
@@ -178,5 +179,38 @@ func TestMoved(t *testing.T) {
 	}
 	if got := (Moved{}).MeanBatch(); got != 0 || math.IsNaN(got) {
 		t.Errorf("of nothing: %g", got)
+	}
+}
+
+// What Spread writes is what a client library would read: one batch of the size asked for, for the partition that is patched in.
+func TestSpreadRequest(t *testing.T) {
+	s := Spread{Target: Target{Topic: "wide", Partitions: 300}, Acks: -1, BatchBytes: 16 << 10}
+	raw, at := s.request()
+	binary.BigEndian.PutUint32(raw[at:], 299)
+	if n := binary.BigEndian.Uint32(raw); int(n) != len(raw)-4 {
+		t.Fatalf("a frame of %d bytes says %d", len(raw)-4, n)
+	}
+	q := kmsg.NewPtrProduceRequest()
+	q.Version = produceVersion
+	if err := q.ReadFrom(raw[4+8+2+len("bench"):]); err != nil {
+		t.Fatal(err)
+	}
+	p := q.Topics[0].Partitions[0]
+	if q.Acks != -1 || q.Topics[0].Topic != "wide" || p.Partition != 299 || len(p.Records) != s.BatchBytes {
+		t.Fatalf("acks %d, topic %s, partition %d, %d bytes", q.Acks, q.Topics[0].Topic, p.Partition, len(p.Records))
+	}
+	var b kmsg.RecordBatch
+	if err := b.ReadFrom(p.Records); err != nil {
+		t.Fatal(err)
+	}
+	var r kmsg.Record
+	if err := r.ReadFrom(b.Records); err != nil {
+		t.Fatal(err)
+	}
+	if b.NumRecords != 1 || int(b.Length)+12 != s.BatchBytes || len(r.Value) < s.BatchBytes-100 {
+		t.Errorf("%d records, length %d, a value of %d", b.NumRecords, b.Length, len(r.Value))
+	}
+	if sum := crc32.Checksum(p.Records[21:], crc32.MakeTable(crc32.Castagnoli)); uint32(b.CRC) != sum {
+		t.Errorf("checksum %08x, want %08x", uint32(b.CRC), sum)
 	}
 }

@@ -6,6 +6,7 @@
 //	bench latency   end to end at a steady rate, open loop
 //	bench syscalls  which bytes leave by sendfile, and whether segment files are read
 //	bench idle      start to first answer, memory at rest
+//	bench scale     many partitions and many connections: creation, restarts, memory, throughput kept
 //	bench floors    the floors alone
 //	bench profile   where penstock spends its processor time
 //	bench all       cpu, acks, latency, syscalls and idle, one after the other
@@ -49,6 +50,7 @@ func commands() []command {
 		{"latency", "end to end at a steady rate", both, latency},
 		{"syscalls", "which bytes leave by sendfile", penstock, syscalls},
 		{"idle", "start to first answer, memory at rest", both, idle},
+		{"scale", "many partitions and connections", penstock, scale},
 		{"floors", "the floors alone", "", floorsAlone},
 		{"profile", "where penstock spends its processor time", penstock, profile},
 	}
@@ -144,6 +146,10 @@ func parse(args []string, complaints io.Writer) (command, *session, error) {
 	f.BoolVar(&s.short, "short", false, "take seconds: little data, one round")
 	f.IntVar(&s.rounds, "rounds", 0, "rounds of each measurement; 0: 3, with -short 1")
 	f.IntVar(&s.partitions, "partitions", 6, "partitions of each topic")
+	if c.name == "scale" {
+		f.IntVar(&s.wide, "wide", 0, "partitions of the wide topic; 0: 10,000, with -short 500")
+		f.IntVar(&s.connections, "connections", 0, "connections that say nothing; 0: 10,000, with -short 500")
+	}
 	f.StringVar(&s.dir, "dir", os.TempDir(), "`directory` below which the brokers keep their data; it is removed afterwards")
 	f.StringVar(&s.peers, "peers", c.peers, "brokers to measure, with commas between them")
 	f.StringVar(&only, "only", "", "measure only cases whose name matches this regular `expression`")

@@ -32,6 +32,7 @@ type session struct {
 	binary, dir, peers, cache, jars string
 	short, lab                      bool
 	rounds, partitions              int
+	wide, connections               int // of scale
 	only                            *regexp.Regexp
 	out                             io.Writer
 	work                            string // made by open, removed by close
@@ -41,6 +42,15 @@ type session struct {
 func (s *session) validate() error {
 	if s.rounds == 0 {
 		s.rounds = choose(s.short, 1, 3)
+	}
+	if s.wide == 0 {
+		s.wide = choose(s.short, 500, 10_000)
+	}
+	if s.connections == 0 {
+		s.connections = choose(s.short, 500, 10_000)
+	}
+	if s.wide < 1 || s.connections < 1 {
+		return fmt.Errorf("%d partitions, %d connections: at least one of each", s.wide, s.connections)
 	}
 	if s.rounds < 1 || s.partitions < 1 {
 		return fmt.Errorf("rounds %d, partitions %d: at least one of each", s.rounds, s.partitions)
@@ -186,8 +196,13 @@ func (c *contender) config(d durability) map[string]string {
 
 // topic creates a topic with a new name.
 func (c *contender) topic(ctx context.Context, d durability) (load.Target, error) {
+	return c.topicOf(ctx, d, c.s.partitions)
+}
+
+// topicOf is topic with a number of partitions.
+func (c *contender) topicOf(ctx context.Context, d durability, partitions int) (load.Target, error) {
 	c.s.count++
-	t := load.Target{Addr: c.Kafka, Topic: fmt.Sprintf("bench-%d", c.s.count), Partitions: c.s.partitions}
+	t := load.Target{Addr: c.Kafka, Topic: fmt.Sprintf("bench-%d", c.s.count), Partitions: partitions}
 	if err := t.Create(ctx, c.config(d)); err != nil {
 		return t, fmt.Errorf("%s: %w", c.name, err)
 	}
