@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -87,14 +88,16 @@ func (t *Table) print(out io.Writer) error {
 			}
 			continue
 		}
-		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		var b bytes.Buffer
+		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		for _, r := range p.rows {
-			if _, err := fmt.Fprintln(w, strings.Join(r, "\t")); err != nil {
+			_, _ = fmt.Fprintln(w, strings.Join(r, "\t")) // a Buffer takes everything
+		}
+		_ = w.Flush()
+		for line := range strings.Lines(b.String()) {
+			if _, err := fmt.Fprintln(out, strings.TrimRight(line, " \n")); err != nil {
 				return err
 			}
-		}
-		if err := w.Flush(); err != nil {
-			return err
 		}
 	}
 	return nil
