@@ -281,7 +281,7 @@ func (s *session) alterBroker(ctx context.Context, a *alteration, check bool) (c
 	}
 	see := func(name string) (meta.Kind, string, bool) {
 		k, known := meta.LookupBroker(name)
-		return k.Kind, under[name], known
+		return k.Kind, under[name], known || slices.Contains(throttles, name)
 	}
 	var was, is map[string]string
 	next := func(has map[string]string) (map[string]string, error) {
@@ -329,6 +329,12 @@ func (f *Front) scopeOf(name string) error {
 		return fmt.Errorf("broker %d does not exist; this is %s", id, self)
 	}
 	return fmt.Errorf("ask broker %d itself; this is %s", id, self)
+}
+
+// throttles are configurations of brokers that Kafka has only while a reassignment runs. None can be set here, so deleting them
+// changes nothing; kafka-reassign-partitions --verify deletes them from every broker.
+var throttles = []string{
+	"leader.replication.throttled.rate", "follower.replication.throttled.rate", "replica.alter.log.dirs.io.max.bytes.per.second",
 }
 
 // fixedConfig refuses the configurations of a broker that count from its start on, saying where they are set.

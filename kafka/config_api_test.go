@@ -223,6 +223,22 @@ func TestAlterRefusals(t *testing.T) {
 	h.set(ofTopic, group.JournalTopic, "file.delete.delay.ms", "1000")
 }
 
+// TestThrottlesAreDeleted: kafka-reassign-partitions --verify deletes throttles that nobody set, which is no fault; setting one is.
+func TestThrottlesAreDeleted(t *testing.T) {
+	h := build(t, "", nil)
+	for _, name := range throttles {
+		if got := h.alter(1, false, resourceOf(ofBroker, "0", name, opUnset, "null"))[0]; got.ErrorCode != 0 {
+			t.Errorf("delete %s: %d %s", name, got.ErrorCode, said(got.ErrorMessage))
+		}
+		if got := h.alter(1, false, resourceOf(ofBroker, "0", name, opSet, "1"))[0]; code(got.ErrorCode) != codeInvalidRequest {
+			t.Errorf("set %s: %d %s", name, got.ErrorCode, said(got.ErrorMessage))
+		}
+	}
+	if has := h.meta.Image().BrokerConfigs("0"); len(has) != 0 {
+		t.Errorf("stored: %v", has)
+	}
+}
+
 // TestJournalStays: nobody deletes the topic that holds the groups, by name or by id.
 func TestJournalStays(t *testing.T) {
 	h := build(t, "", nil)
