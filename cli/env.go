@@ -122,6 +122,7 @@ func (e *Env) Client(opts ...kgo.Opt) (*kgo.Client, error) {
 		kgo.RequestTimeoutOverhead(e.Timeout),
 		kgo.RetryTimeout(e.Timeout),
 		kgo.DialTimeout(min(e.Timeout, 10*time.Second)),
+		kgo.MetadataMinAge(250 * time.Millisecond), // a name given or taken a moment ago must be seen
 		// A partition whose offset the client checks first waits for the fetch under way to end; nobody should wait five seconds.
 		kgo.FetchMaxWait(500 * time.Millisecond),
 	}

@@ -133,7 +133,7 @@ type bench struct {
 
 // run makes the topic, measures, deletes the topic, and prints.
 func (b *bench) run(ctx context.Context) (err error) {
-	if b.adm, err = b.e.Admin(ctx, fresh()); err != nil {
+	if b.adm, err = b.e.Admin(ctx); err != nil {
 		return err
 	}
 	defer b.adm.Close()

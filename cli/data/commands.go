@@ -2,7 +2,6 @@ package data
 
 import (
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -49,9 +48,6 @@ func acksOptions(name string) ([]kgo.Opt, error) {
 	}
 	return nil, cli.Usage("--acks %s: want one of %s", name, strings.Join(acksNames, ", "))
 }
-
-// fresh lets a client ask for metadata again after a moment, where it would wait, or answer from memory, for five seconds.
-func fresh() kgo.Opt { return kgo.MetadataMinAge(250 * time.Millisecond) }
 
 // values completes a flag that takes one of some words.
 func values(words []string) cobra.CompletionFunc {

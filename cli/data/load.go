@@ -137,7 +137,7 @@ func (b *bench) producerOptions() ([]kgo.Opt, error) {
 		return nil, err
 	}
 	opts, err := acksOptions(b.f.acks)
-	return append(opts, fresh(), codec, kgo.ProducerBatchMaxBytes(b.f.batch), kgo.ProducerLinger(b.f.linger),
+	return append(opts, codec, kgo.ProducerBatchMaxBytes(b.f.batch), kgo.ProducerLinger(b.f.linger),
 		kgo.MaxBufferedBytes(max(buffered, 2*b.f.size+1024)), kgo.RecordDeliveryTimeout(b.e.Timeout),
 		kgo.ProduceRequestTimeout(min(b.e.Timeout, 30*time.Second)), kgo.UnknownTopicRetries(-1)), err
 }
@@ -336,7 +336,7 @@ func (b *bench) consumer(ctx context.Context, begin map[int32]kgo.Offset, until 
 	if len(begin) == 0 {
 		return nil
 	}
-	opts := []kgo.Opt{kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{b.topic: begin}), kgo.KeepControlRecords(), fresh(),
+	opts := []kgo.Opt{kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{b.topic: begin}), kgo.KeepControlRecords(),
 		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes / 4)}
 	if want == nil {
 		opts = append(opts, kgo.WithHooks(fetchMeter{&b.got}))

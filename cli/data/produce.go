@@ -163,7 +163,7 @@ func (f *produceFlags) options(topic string, timeout time.Duration) ([]kgo.Opt, 
 	}
 	opts, err := acksOptions(f.acks)
 	return append(opts, codec, kgo.DefaultProduceTopic(topic), kgo.AllowAutoTopicCreation(),
-		kgo.RecordPartitioner(partitioner{}), fresh(),
+		kgo.RecordPartitioner(partitioner{}),
 		kgo.ProduceRequestTimeout(min(timeout, 30*time.Second))), err
 }
 

@@ -71,7 +71,7 @@ type reader struct {
 // run reads until it is done, interrupted, or fails.
 func (r *reader) run(ctx context.Context) error {
 	var err error
-	if r.adm, err = r.e.Admin(ctx, fresh()); err != nil {
+	if r.adm, err = r.e.Admin(ctx); err != nil {
 		return err
 	}
 	defer r.adm.Close()
@@ -99,7 +99,7 @@ func (r *reader) options(names []string, begin map[string]map[int32]kgo.Offset) 
 		kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(fetchBytes / 4),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		// The markers at a transaction's end have offsets too; without them the end would never be reached.
-		kgo.KeepControlRecords(), fresh(),
+		kgo.KeepControlRecords(),
 	}
 	if r.f.committed {
 		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
