@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ const (
 	// drainLimit bounds the wait until everything is committed after the last change.
 	drainLimit = 3 * time.Minute
 	// quitLimit bounds the wait for a member that was told to stop. A slow client waits out a rebalance first.
-	quitLimit = time.Minute
+	quitLimit = 2 * time.Minute
 	// crowd is how many members a group has at most, core how many it has at least at the end.
 	crowd, core = 8, 3
 )
@@ -64,6 +65,7 @@ type company struct {
 	addr     string
 	name     string
 	assignor string
+	session  int // of members, in ms; 0 means sessionMs
 	clients  []*drive.Client
 	rng      *rand.Rand
 	all      []*member // every life there was
@@ -287,7 +289,7 @@ func (c *company) join(ctx context.Context, cl *drive.Client, instance string) e
 	c.all, c.alive = append(c.all, m), append(c.alive, m)
 	return m.Tell(spec.Command{
 		Do: "group", Addr: c.addr, Topic: groupTopic, Partitions: groupPartitions, Group: c.name, Assignor: c.assignor, Instance: m.instance,
-		Session: sessionMs, Every: 1 + c.rng.IntN(10),
+		Session: cmp.Or(c.session, sessionMs), Every: 1 + c.rng.IntN(10),
 	})
 }
 

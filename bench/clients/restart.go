@@ -14,8 +14,12 @@ import (
 	"penstock/bench/clients/spec"
 )
 
-// settleLimit bounds the wait for members to have partitions.
-const settleLimit = 90 * time.Second
+const (
+	// settleLimit bounds the wait for members to have partitions.
+	settleLimit = 90 * time.Second
+	// restartMs is the session time-out of members that restart, long enough for a slow machine to start them.
+	restartMs = 60_000
+)
 
 // restarts kills a static member of every client that has such members and starts it again within its session: it must get what
 // it had, and the other member must not be disturbed.
@@ -63,7 +67,7 @@ func (b *bench) restarts(ctx context.Context, addr string, fleet []*drive.Client
 
 // restart does it with one client.
 func (b *bench) restart(ctx context.Context, addr string, cl *drive.Client) error {
-	c := &company{b: b, addr: addr, name: "static-" + cl.Name, assignor: "eager", rng: rand.New(rand.NewPCG(1, 1))}
+	c := &company{b: b, addr: addr, name: "static-" + cl.Name, assignor: "eager", session: restartMs, rng: rand.New(rand.NewPCG(1, 1))}
 	defer c.end()
 	const one, two = "one", "two"
 	if err := c.join(ctx, cl, one); err != nil {
