@@ -11,7 +11,7 @@ import (
 // What two runs of the same broker print differently, and what stands for it.
 var (
 	uuidShape = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
-	idShape   = regexp.MustCompile(`(TopicId: |Cluster ID: |topic ID |clusterId=)[A-Za-z0-9_-]{22}`)
+	idShape   = regexp.MustCompile(`(TopicId: |Cluster ID: |ClusterId: |topic ID |clusterId=)[A-Za-z0-9_-]{22}`)
 	timeShape = regexp.MustCompile(`\b1[789][0-9]{11}\b`)
 	dateShape = regexp.MustCompile(`[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}[,.][0-9]{3}`)
 	gapShape  = regexp.MustCompile(` {2,}`)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -203,7 +204,11 @@ func (b *bench) judge(outcomes []outcome, table []*difference) (string, error) {
 			fmt.Printf("    = %s\n", strings.Join(o.ours, "\n    = "))
 		}
 		for _, c := range show {
-			fmt.Printf("    %s %s\n", c.sign, c.line)
+			mark := ""
+			if slices.Contains(o.bad, c) {
+				mark = " UNEXPECTED"
+			}
+			fmt.Printf("    %s %s%s\n", c.sign, c.line, mark)
 		}
 	}
 	gone := 0

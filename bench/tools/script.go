@@ -26,6 +26,11 @@ var classes = map[string]string{
 	"kafka-transactions":        "org.apache.kafka.tools.TransactionsCommand",
 	"kafka-leader-election":     "org.apache.kafka.tools.LeaderElectionCommand",
 	"kafka-reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+	"kafka-acls":                "org.apache.kafka.tools.AclCommand",
+	"kafka-client-metrics":      "org.apache.kafka.tools.ClientMetricsCommand",
+	"kafka-share-groups":        "org.apache.kafka.tools.consumer.group.ShareGroupCommand",
+	"kafka-streams-groups":      "org.apache.kafka.tools.streams.StreamsGroupCommand",
+	"kafka-metadata-quorum":     "org.apache.kafka.tools.MetadataQuorumCommand",
 	"kafka-console-producer":    "org.apache.kafka.tools.ConsoleProducer",
 	"kafka-console-consumer":    "org.apache.kafka.tools.consumer.ConsoleConsumer",
 }

@@ -113,7 +113,7 @@ func (s *side) arguments(ctx context.Context, words []string) ([]string, error) 
 		}
 		args = append(args, w)
 	}
-	if tool == "kafka-features" || tool == "kafka-transactions" {
+	if tool == "kafka-features" || tool == "kafka-transactions" || tool == "kafka-metadata-quorum" {
 		return append(server, args...), nil // they take it before their command alone
 	}
 	return append(args, server...), nil
