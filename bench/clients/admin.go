@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
@@ -44,6 +45,8 @@ type adminRun struct {
 	topic  string
 	group  string
 	calls  int // administrative calls answered rightly
+	// patience is how long an answer may be wrong before it counts: Apache Kafka learns of a change after it has answered.
+	patience time.Duration
 }
 
 // errUnsupported is returned for an operation that the client does not have.
@@ -126,6 +129,9 @@ func (b *bench) adminOf(ctx context.Context, c *drive.Client, addr string, broke
 	}
 	name := strings.ReplaceAll(c.Name, "@", "-as-")
 	r := &adminRun{crewman: w, ctx: ctx, addr: addr, broker: broker, topic: "admin-" + name, group: "admin-group-" + name}
+	if b.apache {
+		r.patience = 10 * time.Second
+	}
 	var failed error
 	for _, scene := range []struct {
 		name string
@@ -181,6 +187,11 @@ func (r *adminRun) want(c spec.Command, check func(spec.Answer) error) error {
 	}
 	if err == nil && check != nil {
 		err = check(a)
+		for end := time.Now().Add(r.patience); err != nil && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			if a, again := r.ask(c); again == nil && a.Error == "" {
+				err = check(a)
+			}
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("%s %+v: %w", c.Op, brief(c), err)
