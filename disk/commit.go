@@ -329,5 +329,5 @@ func (d *Disk) certain(h *Handle, err error) error {
 	if errors.Is(err, penstock.ErrOffline) || errors.Is(err, penstock.ErrClosed) {
 		return err
 	}
-	return d.fail("sync "+h.name, err)
+	return d.failSync("sync "+h.name, err)
 }

@@ -159,7 +159,7 @@ func (d *Disk) syncDir(dir string) error {
 		return fmt.Errorf("sync of directory %s: %w", dir, err)
 	}
 	if err != nil {
-		return d.fail("sync of directory "+dir, err)
+		return d.failSync("sync of directory "+dir, err)
 	}
 	d.changeDir(dir, func(s *dirState) { s.swept, s.synced = true, max(s.synced, covered) })
 	return nil

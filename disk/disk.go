@@ -94,6 +94,7 @@ type Disk struct {
 	release func() error // gives up the lock and the root; nothing for New
 
 	offline   atomic.Pointer[error]
+	doubted   sync.Once // a failed sync is noted once
 	closed    atomic.Bool
 	noSyncAll atomic.Bool // SyncAll is not supported here
 	lastStall atomic.Int64
@@ -112,7 +113,7 @@ type Disk struct {
 }
 
 // Open takes the directory root of the machine's file system, makes it if missing, and locks it against a second
-// process. The error says who holds the lock.
+// process. The error says who holds the lock, or that a sync failed since the machine was booted: see doubtPrefix.
 func Open(root string, o Options) (*Disk, error) {
 	k, lock, err := openRoot(root)
 	if err != nil {
@@ -170,8 +171,10 @@ func New(fsys FS, o Options) *Disk {
 	d.committer.init(d)
 	d.table.init(d)
 	d.journal.init(d)
-	if err := d.replay(); err != nil {
-		_ = d.fail("replay of the journal", err) // kept; everybody who writes is told
+	if err := d.settleDoubt(); err != nil {
+		_ = d.fail("start", err) // kept; everybody who writes is told
+	} else if err := d.replay(); err != nil {
+		_ = d.fail("replay of the journal", err)
 	}
 	return d
 }

@@ -68,3 +68,9 @@ func (noFiles) MkdirAll(string) error { return nil }
 
 // SyncDir implements FS.
 func (noFiles) SyncDir(string) error { return nil }
+
+// ReadDir implements FS.
+func (noFiles) ReadDir(string) ([]Entry, error) { return nil, nil }
+
+// Boot implements FS.
+func (noFiles) Boot() string { return "" }

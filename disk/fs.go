@@ -20,6 +20,9 @@ type FS interface {
 	SyncDir(name string) error
 	// SyncAll makes everything written on the file system so far durable, in one call (syncfs).
 	SyncAll() error
+	// Boot names the time since which the page cache can hold what is not on the disk: the boot of the machine. It is empty where
+	// that cannot be told.
+	Boot() string
 	// Space tells how much room there is.
 	Space() (Space, error)
 }

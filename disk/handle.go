@@ -211,7 +211,7 @@ func (h *Handle) Sync() error {
 	h.d.took("sync", h.name, start)
 	h.d.stats.syncs.Add(1)
 	if err != nil {
-		return h.d.fail("sync "+h.name, err)
+		return h.d.failSync("sync "+h.name, err)
 	}
 	if err := h.SettleName(); err != nil {
 		return err

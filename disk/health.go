@@ -96,7 +96,7 @@ func (d *Disk) syncAll() (done bool, err error) {
 	d.took("sync of all files", ".", start)
 	d.stats.syncAlls.Add(1)
 	if err != nil {
-		return true, d.fail("sync of all files", err)
+		return true, d.failSync("sync of all files", err)
 	}
 	d.allNames(covered)
 	return true, nil

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -65,6 +66,15 @@ func syncfsReportsErrors() bool {
 		return false
 	}
 	return major > 5 || major == 5 && minor >= 8
+}
+
+// Boot is the kernel's random number for this boot.
+func (k *kernelFS) Boot() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return string(bytes.TrimSpace(b))
 }
 
 // close gives up the root. Files that are open stay usable.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -161,6 +162,9 @@ func (r *rig) rereadAfter(ctx context.Context, t *load.Target, probe *load.Probe
 	if err := r.broker.Kill(); err != nil {
 		return err
 	}
+	if err := r.doubt(ctx, dir); err != nil {
+		return err
+	}
 	if err := r.start(ctx, dir); err != nil {
 		return fmt.Errorf("starting after the fault: %w", err)
 	}
@@ -173,6 +177,31 @@ func (r *rig) rereadAfter(ctx context.Context, t *load.Target, probe *load.Probe
 	rep := t.Report()
 	n.acked += rep.Acked
 	return r.broker.Stop()
+}
+
+// doubt looks whether the broker has noted that a sync failed. Then nobody may start before the machine has booted, as the kernel
+// may take for clean what is not on the disk; here strace made the failure and the disk has everything, so that the note
+// can be taken away.
+func (r *rig) doubt(ctx context.Context, dir string) error {
+	notes, err := filepath.Glob(filepath.Join(dir, "sync.failed.*"))
+	if err != nil || len(notes) == 0 {
+		return err
+	}
+	few, cancel := context.WithTimeout(ctx, brokenStart)
+	defer cancel()
+	if err := r.start(few, dir); err == nil {
+		return errors.Join(errors.New("the broker starts again although a sync failed since the machine was booted"), r.broker.Kill())
+	}
+	if tail := r.broker.Tail(); !strings.Contains(tail, filepath.Base(notes[0])) {
+		return errors.Join(fmt.Errorf("the broker does not say why it does not start:\n%s", tail), r.broker.Kill())
+	}
+	_ = r.broker.Kill() // it has ended, or is about to
+	for _, n := range notes {
+		if err := os.Remove(n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // feel sends until the fault is felt: a record is refused, with an error that clients retry.

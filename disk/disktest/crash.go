@@ -37,6 +37,7 @@ func (m *FS) CrashWith(o CrashOptions) *FS {
 	c := crash{o: o, names: make(map[*node]map[string]*node)}
 	c.keepNames(m.pending)
 	out := m.successor()
+	out.boots++
 	out.root = c.copy(m.root)
 	out.used = usedBy(out.root)
 	return out
@@ -65,7 +66,7 @@ func (m *FS) Kill() *FS {
 // successor makes an FS that goes on where m ends, without files.
 func (m *FS) successor() *FS {
 	out := New()
-	out.lastID, out.capacity = m.lastID, m.capacity
+	out.lastID, out.capacity, out.boots = m.lastID, m.capacity, m.boots
 	return out
 }
 

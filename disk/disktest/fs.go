@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +24,7 @@ type FS struct {
 	root     *node
 	lastID   uint64
 	seq      uint64   // of the last change
+	boots    int      // power cuts so far
 	pending  []nameOp // changes of names that are not durable, oldest first
 	capacity int64    // in blocks
 	used     int64    // blocks
@@ -46,6 +48,9 @@ func (m *FS) SetCapacity(bytes int64) {
 	defer m.mu.Unlock()
 	m.capacity = bytes / blockSize
 }
+
+// Boot is the number of power cuts so far.
+func (m *FS) Boot() string { return strconv.Itoa(m.boots) }
 
 // OpenFiles is the number of files that are open: 0 when everybody has closed what they opened.
 func (m *FS) OpenFiles() int {

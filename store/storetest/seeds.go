@@ -99,6 +99,20 @@ func (x *world) crash(seed uint64) {
 	}
 	_ = x.d.Close()
 	x.s, x.p = nil, nil
+	x.fs = rebooted(x.fs, seed)
+}
+
+// rebooted cuts the power if a sync has failed since the last time: nobody may start before, whatever the page cache holds.
+func rebooted(fs *disktest.FS, seed uint64) *disktest.FS {
+	for {
+		d := disk.New(fs, disk.Options{})
+		err := d.Err()
+		_ = d.Close()
+		if err == nil {
+			return fs
+		}
+		fs = fs.Crash(seed)
+	}
 }
 
 // settle opens a last time, compares, closes cleanly, and opens once more.
