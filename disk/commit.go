@@ -18,7 +18,8 @@ import (
 //     most; meanwhile the other workers go on file by file.
 //  5. When JournalFrom Syncers wait, and no more than a little was written to each, one worker takes them all and makes them
 //     durable by one record of the journal. One such round is in flight at most, and nobody starts a worker beside it: who comes
-//     meanwhile shares the next one.
+//     meanwhile shares the next one. For a while after several have shared one, a Syncer that comes alone waits for the round
+//     in flight too, instead of having a sync of its own: syncs cost processor time, which its followers need.
 //  6. A syncfs also writes what others have left in the page cache of the same file system. When syncfs calls have lost
 //     too much time against syncing file by file, there is none until many times that time has passed.
 //  7. A worker ends when nothing waits, so an idle disk has no goroutine. Starting one costs what waking one does.
@@ -36,6 +37,7 @@ type committer struct {
 	allBusy bool          // a syncfs is in flight
 	sharing bool          // a round that may use the journal is in flight
 	apart   int           // rounds to be made without trying the journal
+	along   int           // rounds to be made by one worker, for those that come alone to share
 	lost    time.Duration // by syncfs that were slow
 	rest    time.Time     // no syncfs before
 	each    time.Duration // of a round of one Syncer: a moving average
@@ -81,7 +83,7 @@ func (c *committer) commit(s Syncer) {
 		return
 	}
 	c.push(s)
-	start := c.workers < c.d.o.SyncParallel && !c.sharing
+	start := c.workers == 0 || c.workers < c.d.o.SyncParallel && !c.sharing && c.along == 0
 	if start {
 		c.workers++
 	}
@@ -149,6 +151,8 @@ func (c *committer) take(r *round) bool {
 		n, r.all, c.allBusy = left, true, true
 	case c.apart > 0:
 		c.apart--
+	case c.along > 0:
+		c.along--
 	}
 	for _, s := range c.queue[c.head : c.head+n] {
 		c.state[s] = inRound
@@ -175,6 +179,12 @@ func (c *committer) sharedDue(left int) bool {
 
 // apartRounds is how many rounds are made without the journal after one that it did not take, because too much was written or it was not ready.
 const apartRounds = 64
+
+// A round that at least manyShare Syncers have shared lets those of the next alongRounds wait for one another.
+const (
+	manyShare   = 3
+	alongRounds = 16
+)
 
 // Bounds of invariant 6. Each syncfs may take slowTimes the time of its files one by one. What it takes longer is lost,
 // what it takes less is won back; when more than maxLost is lost there is no syncfs for restTimes that time.
@@ -216,8 +226,11 @@ func (c *committer) finish(r *round) {
 	}
 	if r.shared {
 		r.shared, c.sharing = false, false
-		if r.refused {
-			r.refused, c.apart = false, apartRounds
+		switch {
+		case r.refused:
+			r.refused, c.apart, c.along = false, apartRounds, 0
+		case len(r.syncers) >= manyShare:
+			c.along = alongRounds
 		}
 	}
 	clear(r.syncers)
