@@ -97,7 +97,8 @@ func (g *group) commit(r *Commit, answer func(error)) error {
 }
 
 // Read calls f with what is committed for a partition, for each of those asked for; ok is false where nothing is. With nil
-// it is called for all that there are, in no particular order of topics.
+// it is called for all that there are, in no particular order of topics. What was committed to a topic that is gone is not
+// there, also while its deletion from the journal is still under way.
 func (c *Coordinator) Read(name string, topics map[string][]int32, f func(topic string, partition int32, o Committed, ok bool)) error {
 	g, err := c.lock(name, false)
 	if err != nil {
@@ -109,12 +110,19 @@ func (c *Coordinator) Read(name string, topics map[string][]int32, f func(topic 
 	}
 	defer g.mu.Unlock()
 	if topics == nil {
-		g.offsets.each(func(p place, at *Committed) { f(p.topic, p.partition, *at, true) })
+		g.offsets.each(func(p place, at *Committed) {
+			if !c.isGone(at.TopicID) {
+				f(p.topic, p.partition, *at, true)
+			}
+		})
 		return nil
 	}
 	for topic, partitions := range topics {
 		for _, n := range partitions {
 			at, ok := g.offsets.get(place{topic, n})
+			if ok && c.isGone(at.TopicID) {
+				at, ok = Committed{}, false
+			}
 			f(topic, n, at, ok)
 		}
 	}
