@@ -43,7 +43,7 @@ short: build ## a short form of faults, clients and bench
 	go -C bench run ./cmd/bench syscalls -penstock $(BIN) -short
 
 faults: build ## the long fault loops: crash seeds, kill -9, power cuts, full disk, failing calls (needs root, about an hour)
-	STORETEST_SEEDS=100000 go test -count=1 -timeout 60m ./store/... ./replica ./group
+	STORETEST_SEEDS=100000 go test -count=1 -timeout 60m ./disk ./store/... ./replica ./group
 	go -C bench run ./faults -penstock $(BIN) all
 
 clients: build ## prove it with unchanged clients of six kinds; bench/README.md says what it installs (needs Java, Maven, Python, Node)
