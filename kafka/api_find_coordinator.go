@@ -12,6 +12,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -51,7 +52,8 @@ func findCoordinator(s *session, r request) {
 		return
 	}
 	s.control(r, func(ctx context.Context) {
-		if err := s.coordinator().Ready(ctx); err != nil {
+		// A client that has left meanwhile, and with it the context, is no news.
+		if err := s.coordinator().Ready(ctx); err != nil && !errors.Is(err, context.Canceled) {
 			s.front.o.Logger.Warn("group coordinator is not ready", "error", err)
 		}
 		s.answerCoordinators(r, q)
