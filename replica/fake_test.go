@@ -59,6 +59,8 @@ type fakePartition struct {
 	fail    error // of the next appends
 	stateAt penstock.Offset
 	state   []byte
+	kept    bool         // KeepState was called
+	scans   atomic.Int32 // calls of Scan
 	retains atomic.Int32
 }
 
@@ -128,6 +130,7 @@ func (p *fakePartition) Find(t penstock.Timestamp) (store.Found, error) {
 }
 
 func (p *fakePartition) Scan(from penstock.Offset, visit func(*penstock.BatchHeader) error) error {
+	p.scans.Add(1)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.headers {
@@ -168,10 +171,17 @@ func (p *fakePartition) SaveState(at penstock.Offset, state []byte) error {
 	return nil
 }
 
+func (p *fakePartition) KeepState(until penstock.Offset) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stateAt, p.kept = until, true
+	return nil
+}
+
 func (p *fakePartition) LoadState() (penstock.Offset, []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.state == nil {
+	if p.state == nil && !p.kept {
 		return penstock.NoOffset, nil
 	}
 	return p.stateAt, p.state

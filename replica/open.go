@@ -98,16 +98,19 @@ func (r *Replicas) tryOpen(p *Partition, t *meta.Topic) error {
 // recover brings the producers up to the end of the log: from the last saved state, then from the batches after it.
 func (p *Partition) recover(sp store.Partition, log *slog.Logger) error {
 	start, end := sp.Bounds()
-	p.end, p.epochStart, p.saved = end, end, penstock.NoOffset
+	p.end, p.epochStart = end, end
 	from := start
 	at, state := sp.LoadState()
 	if at != penstock.NoOffset {
-		s, err := producer.Decode(state)
+		s, err := &producer.State{}, error(nil)
+		if len(state) > 0 {
+			s, err = producer.Decode(state)
+		}
 		if err != nil || at > end {
 			log.Warn("saved producer state is not used", "partition", p.id, "at", at, "end", end, "err", err)
 			at = penstock.NoOffset
 		} else {
-			p.producers, p.saved = *s, at
+			p.producers = *s
 			from = max(start, at)
 		}
 	}
@@ -183,31 +186,40 @@ func (p *Partition) reconfigure(t *meta.Topic) {
 
 // saveEvery is the number of batches after the last saved state at which a partition that goes on saves one. Saving costs a
 // small durable file; not saving costs a start the reading of as many headers. One that closes saves as soon as there is a
-// producer to remember.
+// producer to remember. Where no producer came with the batches the saved state still holds, which costs nothing to say.
 const saveEvery = 8 << 10
 
-// save stores the producers' state if much was appended since the last time or, on closing, anything worth it.
+// save stores the producers' state if much was appended since the last time or, on closing, anything at all; or it says that the
+// one before still holds. One that is at it already is left to it.
 func (p *Partition) save(closing bool) error {
 	l := p.ledger
 	l.mu.Lock()
 	n, at := p.unsaved, p.end
-	if n == 0 || !closing && n < saveEvery || closing && !p.idempotents && n < saveEvery/8 {
+	idempotents := p.idempotents
+	if n == 0 || p.saving || idempotents && !closing && n < saveEvery {
 		l.mu.Unlock()
 		return nil
 	}
-	state := p.producers.Append(nil)
-	idempotents := p.idempotents
-	p.unsaved, p.idempotents = 0, false
+	var state []byte
+	if idempotents {
+		state = p.producers.Append(nil)
+	}
+	p.unsaved, p.idempotents, p.saving = 0, false, true
 	l.mu.Unlock()
-	err := p.store.SaveState(at, state)
+	var err error
+	if idempotents {
+		err = p.store.SaveState(at, state)
+	} else {
+		err = p.store.KeepState(at)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	p.saving = false
 	if err != nil {
 		p.unsaved += n
 		p.idempotents = p.idempotents || idempotents
 		return fmt.Errorf("partition %v: producer state: %w", p.id, err)
 	}
-	p.saved = at
 	return nil
 }
 

@@ -51,9 +51,9 @@ type Partition struct {
 	lastGate    uint64          // queue number of the last of these
 	shown       shown
 	waiters     waiterList
-	saved       penstock.Offset // the end that the last saved state is true at
-	unsaved     int             // batches appended since
-	idempotents bool            // some of these have a producer
+	unsaved     int  // batches appended since the last saved state was known to hold
+	idempotents bool // some of these have a producer
+	saving      bool // save is at it
 	flush       flusher
 }
 

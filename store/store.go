@@ -95,7 +95,11 @@ type Upkeep interface {
 	// SaveState stores a small state of the owner's that is true at the given offset, durably, with a checksum.
 	// The newest few are kept.
 	SaveState(at penstock.Offset, state []byte) error
-	// LoadState returns the newest saved state at or below the end, or NoOffset and nil.
+	// KeepState says that the newest saved state, or that there is none, is still true at until, which is not behind the end. The next
+	// Checkpoint or Close makes it durable; a crash before, or Truncate, takes it back. Errors: penstock.ErrOffsetOutOfRange, ErrClosed.
+	KeepState(until penstock.Offset) error
+	// LoadState returns the newest saved state at or below the end with the offset that it holds until, as far as that is known.
+	// Where none was saved it is nil, with the offset that KeepState said, else with NoOffset.
 	LoadState() (at penstock.Offset, state []byte)
 	// Stats are figures for metrics and administration.
 	Stats() Stats

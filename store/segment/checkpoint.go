@@ -17,6 +17,9 @@ import (
 func (s *Store) Checkpoint() error {
 	s.checking.Lock()
 	defer s.checking.Unlock()
+	if n := s.recovered.Swap(0); n > 0 {
+		s.o.Logger.Info("partitions recovered", "partitions", n, "walked", s.walked.Swap(0))
+	}
 	if s.marker.Load() {
 		return nil // nothing was written since the clean stop
 	}
@@ -26,7 +29,7 @@ func (s *Store) Checkpoint() error {
 // checkpoint does it for ps; closing writes what the end of the process needs as well.
 func (s *Store) checkpoint(ps []*Partition, closing bool) error {
 	seq := s.seq.Add(1)
-	at, made := make([]facts, len(ps)), make([]bool, len(ps))
+	at, made := make([]point, len(ps)), make([]bool, len(ps))
 	for i, p := range ps {
 		if at[i], made[i] = p.beginCheckpoint(closing); !made[i] {
 			continue
@@ -44,7 +47,7 @@ func (s *Store) checkpoint(ps []*Partition, closing bool) error {
 	gone, errs := make([]bool, len(ps)), make([]error, len(ps))
 	each(len(ps), func(i int) {
 		if made[i] {
-			gone[i], errs[i] = ps[i].endCheckpoint(at[i])
+			gone[i], errs[i] = ps[i].endCheckpoint(at[i].facts)
 		}
 	})
 	if err := errors.Join(errs...); err != nil {
@@ -155,7 +158,7 @@ func each(n int, do func(i int)) {
 }
 
 // keepPoints remembers what was written, for partitions that are not open at the next checkpoint.
-func (s *Store) keepPoints(all map[penstock.PartitionID]facts) {
+func (s *Store) keepPoints(all map[penstock.PartitionID]point) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id := range all {
@@ -168,12 +171,12 @@ func (s *Store) keepPoints(all map[penstock.PartitionID]facts) {
 // beginCheckpoint writes what the log's files can do without a sync and returns the facts of the active segment, which
 // become its recovery point once the log is durable up to their end. made is false for a partition without a log: nobody is to
 // vouch for files that are not there.
-func (p *Partition) beginCheckpoint(closing bool) (at facts, made bool) {
+func (p *Partition) beginCheckpoint(closing bool) (at point, made bool) {
 	p.w.Lock()
 	defer p.w.Unlock()
 	seg := p.active()
 	if p.w.unmade {
-		return seg.facts, false
+		return point{}, false
 	}
 	idle := p.w.idle == seg.next
 	if (idle || closing) && (p.w.zeroed > seg.size || p.w.torn || closing && p.w.reserved > seg.size) {
@@ -190,7 +193,7 @@ func (p *Partition) beginCheckpoint(closing bool) (at facts, made bool) {
 	}
 	p.w.idle = seg.next
 	p.unlink(p.st.o.Now())
-	return seg.facts, true
+	return point{seg.facts, p.w.kept}, true
 }
 
 // rest gives up the memory that only appends need. The caller holds w.

@@ -25,7 +25,7 @@ const (
 	factsSize    = 8 + 8 + 8 + 8 + builderSize + 12
 	badSize      = 5 * 8
 	manifestHead = 4 + 4 + 8 + 8 + 8 + 8 + 4 + 4
-	pointSize    = 16 + 4 + factsSize
+	pointSize    = 16 + 4 + factsSize + 16
 	pointHead    = 4 + 4 + 8 + 4
 	crcSize      = 4
 )
@@ -36,6 +36,7 @@ const (
 	cleanMagic      = 0x5053434c // "PSCL"
 	stateMagic      = 0x50535354 // "PSST"
 	fileVersion     = 1
+	pointsVersion   = 2 // of the checkpoint: version 1 did not say how far states hold
 )
 
 // errFile says that one of our own small files cannot be believed.
@@ -156,6 +157,10 @@ func seal(dst []byte, from int) []byte {
 
 // unseal checks magic, version, checksum and least length, and returns what lies between version and checksum.
 func unseal(b []byte, magic uint32, least int) (reader, error) {
+	return unsealVersion(b, magic, fileVersion, least)
+}
+
+func unsealVersion(b []byte, magic, version uint32, least int) (reader, error) {
 	if len(b) < least+crcSize || len(b) < 8+crcSize {
 		return reader{}, fmt.Errorf("%w: %d bytes", errFile, len(b))
 	}
@@ -163,7 +168,7 @@ func unseal(b []byte, magic uint32, least int) (reader, error) {
 	if crc32.Checksum(body, castagnoli) != binary.BigEndian.Uint32(b[len(body):]) {
 		return reader{}, fmt.Errorf("%w: checksum", errFile)
 	}
-	if m, v := binary.BigEndian.Uint32(body), binary.BigEndian.Uint32(body[4:]); m != magic || v != fileVersion {
+	if m, v := binary.BigEndian.Uint32(body), binary.BigEndian.Uint32(body[4:]); m != magic || v != version {
 		return reader{}, fmt.Errorf("%w: magic %08x version %d", errFile, m, v)
 	}
 	return reader{body[8:]}, nil
@@ -200,26 +205,38 @@ func parseManifest(b []byte) (*manifest, error) {
 // points is the content of the file segment.checkpoint: for each partition its active segment as far as it is durable.
 type points struct {
 	seq uint64
-	of  map[penstock.PartitionID]facts
+	of  map[penstock.PartitionID]point
 }
+
+// point is what the checkpoint says of one partition.
+type point struct {
+	facts
+	kept kept
+}
+
+// kept says that the owner's state saved at the offset saved, NoOffset for none, is still true at until. The zero value says
+// nothing.
+type kept struct{ saved, until penstock.Offset }
 
 func (p *points) append(dst []byte) []byte {
 	from := len(dst)
 	dst = binary.BigEndian.AppendUint32(dst, checkpointMagic)
-	dst = binary.BigEndian.AppendUint32(dst, fileVersion)
+	dst = binary.BigEndian.AppendUint32(dst, pointsVersion)
 	dst = binary.BigEndian.AppendUint64(dst, p.seq)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.of)))
 	for id, f := range p.of {
 		dst = append(dst, id.Topic[:]...)
 		dst = binary.BigEndian.AppendUint32(dst, uint32(id.Partition))
 		dst = f.append(dst)
+		dst = binary.BigEndian.AppendUint64(dst, uint64(f.kept.saved))
+		dst = binary.BigEndian.AppendUint64(dst, uint64(f.kept.until))
 	}
 	return seal(dst, from)
 }
 
 func parsePoints(b []byte) (points, error) {
-	p := points{of: map[penstock.PartitionID]facts{}}
-	r, err := unseal(b, checkpointMagic, pointHead)
+	p := points{of: map[penstock.PartitionID]point{}}
+	r, err := unsealVersion(b, checkpointMagic, pointsVersion, pointHead)
 	if err != nil {
 		return p, err
 	}
@@ -233,7 +250,7 @@ func parsePoints(b []byte) (points, error) {
 		copy(id.Topic[:], r.b)
 		r.b = r.b[len(id.Topic):]
 		id.Partition = int32(r.u32())
-		f := r.facts()
+		f := point{facts: r.facts(), kept: kept{penstock.Offset(r.u64()), penstock.Offset(r.u64())}}
 		if !f.valid() {
 			return p, fmt.Errorf("%w: point of %v", errFile, id)
 		}

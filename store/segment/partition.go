@@ -118,6 +118,7 @@ type writer struct {
 	idle     penstock.Offset // the end at the last checkpoint
 	files    dirtyFiles
 	states   []penstock.Offset // saved states, ascending
+	kept     kept              // how far the newest of them holds
 	lame     []*segment        // sealed segments whose index files could not be written
 	doomed   []doomed
 }

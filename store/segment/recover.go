@@ -18,7 +18,7 @@ type recovery struct {
 	files   map[string]int64 // sizes by name
 	logs    []penstock.Offset
 	m       *manifest          // nil: there is none
-	point   facts              // the recovery point in a segment
+	point   point              // the recovery point in a segment
 	pointed bool               // there is one that counts
 	foreign bool               // nothing of ours is here: a directory that Kafka wrote
 	fresh   bool               // there is no log, and nobody vouches for one
@@ -416,7 +416,7 @@ func (r *recovery) walk(s *segment, following penstock.Offset) error {
 // vouched takes over what the recovery point says of s.
 func (r *recovery) vouched(s *segment) {
 	p := r.p
-	s.facts = r.point
+	s.facts = r.point.facts
 	p.head, p.before = tally{s.build.offs, s.build.times, s.sums}, s.build.named
 	p.w.inFile = tally{offs: s.build.offs, times: s.build.times}
 	p.w.summed = p.w.inFile
@@ -548,6 +548,9 @@ func (r *recovery) finish() error {
 		}
 	}
 	p.w.files.epochs = !slices.Equal(p.epochs, r.epochs)
+	if r.pointed && r.point.kept.until <= min(end, r.point.next) {
+		p.w.kept = r.point.kept
+	}
 	slices.Sort(p.w.states)
 	for _, at := range slices.Clone(p.w.states) {
 		if at > end {
@@ -575,7 +578,9 @@ func (r *recovery) finish() error {
 		}
 	}
 	if r.walked > 0 {
-		p.log().Info("partition recovered", "partition", p.id, "start", p.start.Load(), "end", end, "walked", r.walked)
+		p.st.recovered.Add(1)
+		p.st.walked.Add(r.walked)
+		p.log().Debug("partition recovered", "partition", p.id, "start", p.start.Load(), "end", end, "walked", r.walked)
 	}
 	return nil
 }

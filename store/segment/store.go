@@ -95,12 +95,14 @@ type Store struct {
 	f store.Format
 	o Options
 
-	clean    bool                           // the last stop was clean
-	settled  bool                           // what was on the disk at the start is durable, names and bytes
-	pointSeq uint64                         // number of the checkpoint found at the start
-	points   map[penstock.PartitionID]facts // what it said of partitions that were not opened; guarded by mu
-	seq      atomic.Uint64                  // number of the last checkpoint begun
-	marker   atomic.Bool                    // the clean-shutdown marker is on the disk
+	clean     bool                           // the last stop was clean
+	settled   bool                           // what was on the disk at the start is durable, names and bytes
+	pointSeq  uint64                         // number of the checkpoint found at the start
+	points    map[penstock.PartitionID]point // what it said of partitions that were not opened; guarded by mu
+	seq       atomic.Uint64                  // number of the last checkpoint begun
+	recovered atomic.Int64                   // partitions that were walked since the last checkpoint
+	walked    atomic.Int64                   // bytes of them
+	marker    atomic.Bool                    // the clean-shutdown marker is on the disk
 
 	cache   cache
 	zeros   []byte
@@ -156,7 +158,7 @@ func (s *Store) readPoints() error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", pointsFile, err)
 	}
-	s.points = map[penstock.PartitionID]facts{}
+	s.points = map[penstock.PartitionID]point{}
 	if err == nil {
 		pts, err := parsePoints(b)
 		if err != nil {
@@ -180,7 +182,7 @@ func (s *Store) readPoints() error {
 }
 
 // pointOf is the recovery point that the checkpoint has of a partition.
-func (s *Store) pointOf(id penstock.PartitionID) (facts, bool) {
+func (s *Store) pointOf(id penstock.PartitionID) (point, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f, ok := s.points[id]

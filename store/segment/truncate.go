@@ -107,6 +107,7 @@ func (p *Partition) forget(c cutPlan) error {
 	if err := p.cutManifest(c, p.segs[:c.i+1]); err != nil {
 		return err
 	}
+	p.w.kept = kept{}
 	for _, at := range slices.Clone(p.w.states) {
 		if at > c.end {
 			if err := p.removeState(at); err != nil {

@@ -285,6 +285,29 @@ func (p *Partition) SaveState(at penstock.Offset, state []byte) error {
 	return nil
 }
 
+// KeepState notes how far the newest saved state holds. The next checkpoint writes it down.
+func (p *Partition) KeepState(until penstock.Offset) error {
+	p.w.Lock()
+	defer p.w.Unlock()
+	if err := p.ready(); err != nil {
+		return err
+	}
+	newest := p.newestState()
+	if until < newest || until > penstock.Offset(p.end.Load()) {
+		return fmt.Errorf("partition %v: %w: state at %d cannot hold until %d, end %d", p.id, penstock.ErrOffsetOutOfRange, newest, until, p.end.Load())
+	}
+	p.w.kept = kept{newest, until}
+	return nil
+}
+
+// newestState is where the newest saved state was true, NoOffset for none. The caller holds w.
+func (p *Partition) newestState() penstock.Offset {
+	if n := len(p.w.states); n > 0 {
+		return p.w.states[n-1]
+	}
+	return penstock.NoOffset
+}
+
 // removeState removes a state's file. The caller holds w.
 func (p *Partition) removeState(at penstock.Offset) error {
 	if err := p.st.d.Remove(fileName(p.dir, at, stateSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -310,10 +333,16 @@ func (p *Partition) LoadState() (penstock.Offset, []byte) {
 			var got penstock.Offset
 			var state []byte
 			if got, state, err = parseState(b); err == nil && got == at {
+				if k := p.w.kept; k.saved == at {
+					at = max(at, k.until)
+				}
 				return at, state
 			}
 		}
 		p.log().Warn("saved state cannot be used", "partition", p.id, "at", at, "err", err)
+	}
+	if k := p.w.kept; len(p.w.states) == 0 && k.saved == penstock.NoOffset {
+		return k.until, nil
 	}
 	return penstock.NoOffset, nil
 }

@@ -1,0 +1,60 @@
+package segment
+
+import (
+	"testing"
+
+	"penstock"
+	"penstock/store"
+)
+
+// TestKeepState: what was said of the newest state survives a clean stop and a checkpoint, and ends with a newer state, a truncation,
+// and a crash before the checkpoint.
+func TestKeepState(t *testing.T) {
+	r := newRig(t, store.Config{})
+	expect := func(when string, at penstock.Offset, state string) {
+		t.Helper()
+		if got, s := r.p.LoadState(); got != at || string(s) != state {
+			t.Errorf("%s: %q at %d, want %q at %d", when, s, got, state, at)
+		}
+	}
+	crash := func() { r.fs = r.fs.Crash(1); r.open() }
+	restart := func() { r.stop(); r.open() }
+	end := func() penstock.Offset { _, e := r.p.Bounds(); return e }
+	r.add(10)
+	must(t, r.s.Checkpoint())
+	must(t, r.p.KeepState(10))
+	expect("none, kept", 10, "")
+	if err := r.p.KeepState(11); err == nil {
+		t.Error("a state holds behind the end")
+	}
+	crash()
+	expect("a crash before the checkpoint", penstock.NoOffset, "")
+	at := end()
+	must(t, r.p.KeepState(at))
+	must(t, r.s.Checkpoint())
+	r.add(5)
+	crash()
+	expect("a crash after it", at, "")
+	must(t, r.p.KeepState(end()))
+	at = end()
+	restart()
+	expect("a clean stop", at, "")
+
+	must(t, r.p.SaveState(at, []byte("one")))
+	expect("a newer state", at, "one")
+	crash()
+	expect("a newer state, after a crash", at, "one")
+	r.add(5)
+	must(t, r.p.KeepState(end()))
+	expect("kept", end(), "one")
+	if err := r.p.KeepState(at - 1); err == nil {
+		t.Error("a state holds until before it was true")
+	}
+	must(t, r.p.Truncate(end()-2))
+	expect("cut", at, "one")
+	must(t, r.p.KeepState(end()))
+	must(t, r.s.Checkpoint())
+	must(t, r.p.Truncate(end()-2))
+	restart()
+	expect("cut after a checkpoint", at, "one")
+}
