@@ -63,6 +63,9 @@ func TestEveryField(t *testing.T) {
 	}
 	was, is := reflect.ValueOf(base.Config), reflect.ValueOf(l.Config)
 	for i := range was.NumField() {
+		if was.Type().Field(i).Name == "Level" {
+			continue // of the log that the caller of Start has made: logs.level begins it
+		}
 		if reflect.DeepEqual(was.Field(i).Interface(), is.Field(i).Interface()) {
 			t.Errorf("%s has no key, or it was not set", was.Type().Field(i).Name)
 		}

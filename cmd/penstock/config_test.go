@@ -107,7 +107,7 @@ func TestPrintImport(t *testing.T) {
 		{Key: "e", Value: "3", Status: node.KafkaHonoured, Why: "not used: d is set by flag --d"},
 	})
 	want := `Taken from Kafka's configuration:
-  c=2  d=2s  
+  c=2  d=2s
   e=3        not used: d is set by flag --d
 Without effect, because it is not served:
   a.b=1    it is not served
