@@ -165,6 +165,21 @@ func (d *Disk) syncDir(dir string) error {
 	return nil
 }
 
+// syncGone makes durable that a name has gone from dir. Those who come while another syncs the same directory share the sync
+// after it: of many removals that go on side by side, few sync.
+func (d *Disk) syncGone(dir string) error {
+	d.addName(dir)
+	number := d.dirState(dir).made
+	mu := &d.gone[hash(dir)%uint32(len(d.gone))]
+	mu.Lock()
+	defer mu.Unlock()
+	err := d.cover(dir, number)
+	if errors.Is(err, fs.ErrNotExist) {
+		d.forgetDir(dir)
+	}
+	return err
+}
+
 // lastName is the number of the last name that was added without a sync.
 func (d *Disk) lastName() uint64 {
 	d.dirsMu.Lock()
@@ -205,7 +220,8 @@ func (d *Disk) allNames(covered uint64) {
 	d.allSynced = max(d.allSynced, covered)
 }
 
-// forgetDirs drops what is known about dir and everything below it.
+// forgetDirs drops what is known about dir and everything below it, for a caller who moves it whole. It looks at all directories,
+// which is for what happens seldom; a removal forgets each directory as it comes to it.
 func (d *Disk) forgetDirs(dir string) {
 	d.dirsMu.Lock()
 	defer d.dirsMu.Unlock()
@@ -215,4 +231,11 @@ func (d *Disk) forgetDirs(dir string) {
 			delete(d.dirs, name)
 		}
 	}
+}
+
+// forgetDir drops what is known about dir alone.
+func (d *Disk) forgetDir(dir string) {
+	d.dirsMu.Lock()
+	defer d.dirsMu.Unlock()
+	delete(d.dirs, dir)
 }

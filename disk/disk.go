@@ -106,6 +106,8 @@ type Disk struct {
 
 	temps [64]sync.Mutex // by hash of the name: one WriteFile at a time uses a name's temporary file
 
+	gone [16]sync.Mutex // by hash of the name: one syncGone at a time syncs a directory
+
 	dirsMu    sync.Mutex // guards what follows
 	dirs      map[string]dirState
 	nameSeq   uint64 // number of the last name that was added without a sync
@@ -464,20 +466,34 @@ func (d *Disk) RemoveAll(name string) error {
 	if err := d.journal.forget(name, 0); err != nil {
 		return err
 	}
-	d.forgetDirs(name)
 	if err := d.removeTree(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	// Also when it was missing: the process before this one may have removed it and been killed before the sync.
 	// If the directory that it was in is gone as well, whoever removes that one syncs its name away.
-	if err := d.syncDir(dir); !errors.Is(err, fs.ErrNotExist) {
+	return ifThere(d.syncGone(dir))
+}
+
+// RemoveEmpty removes a directory durably if nothing is in it. One that is missing, or has something in it, is no error.
+func (d *Disk) RemoveEmpty(name string) error {
+	dir, err := d.splitForWriting(name)
+	if err != nil {
 		return err
 	}
-	return nil
+	err = d.fsys.Remove(name)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) { // the kernel's ENOTEMPTY is the latter
+		return nil
+	}
+	if err != nil {
+		return d.outcome("remove", name, err)
+	}
+	d.forgetDir(name)
+	return ifThere(d.syncGone(dir))
 }
 
 // removeTree removes a directory, deepest names first. What a symbolic link leads to is not touched.
 func (d *Disk) removeTree(name string) error {
+	d.forgetDir(name)
 	es, err := d.fsys.ReadDir(name)
 	if err != nil {
 		return err

@@ -168,3 +168,46 @@ func TestRemovalWaits(t *testing.T) {
 		t.Error("there is one more")
 	}
 }
+
+// slowRemoval is a store that removes a partition only when it is let.
+type slowRemoval struct {
+	*fakeStore
+	let chan struct{}
+}
+
+func (s *slowRemoval) Remove(id penstock.PartitionID) error {
+	<-s.let
+	return s.fakeStore.Remove(id)
+}
+
+// TestCreateDuringRemoval: a topic is there while the removal of a large one is held up by its disk.
+func TestCreateDuringRemoval(t *testing.T) {
+	g := newRig(t)
+	large, small := topicOf(500, penstock.DurabilityFsync), topicOf(3, penstock.DurabilityFsync)
+	small.ID, small.Name = penstock.TopicID{9}, "small"
+	g.apply([]*meta.Topic{large})
+	s := &slowRemoval{g.store, make(chan struct{}, 3)}
+	g.o.Stores = map[penstock.Layout]store.Store{penstock.LayoutSegment: s}
+	g.begin([]*meta.Topic{})
+	g.begin([]*meta.Topic{small})
+	for range small.Partitions { // as many removals end; who did them makes the new topic, not another removal
+		s.let <- struct{}{}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := g.Ready(ctx, small.ID); err != nil {
+		t.Error(err)
+	}
+	for i := range int32(3) {
+		if p := g.Partition(penstock.PartitionID{Topic: small.ID, Partition: i}); p == nil || p.Err() != nil {
+			t.Errorf("partition %d is not led", i)
+		}
+	}
+	close(s.let)
+	g.finish()
+	g.store.mu.Lock()
+	defer g.store.mu.Unlock()
+	if n := len(g.store.parts); n != 3 {
+		t.Errorf("%d partitions in the store", n)
+	}
+}

@@ -286,11 +286,8 @@ func (s *Store) Remove(id penstock.PartitionID) error {
 	if err := s.d.RemoveAll(dirName(id)); err != nil {
 		return fmt.Errorf("remove partition %v: %w", id, err)
 	}
-	topic := path.Dir(dirName(id))
-	if es, err := s.d.ReadDir(topic); err == nil && len(es) == 0 {
-		if err := s.d.RemoveAll(topic); err != nil {
-			return fmt.Errorf("remove partition %v: %w", id, err)
-		}
+	if err := s.d.RemoveEmpty(path.Dir(dirName(id))); err != nil { // the topic's, with its last partition
+		return fmt.Errorf("remove partition %v: %w", id, err)
 	}
 	return nil
 }
