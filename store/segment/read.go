@@ -361,8 +361,8 @@ func (p *Partition) resolve(n *need, f *found) error {
 	return nil
 }
 
-// scanTo walks headers from n.pos to the first batch that does not end before n.off. A header that makes no sense is
-// quarantined.
+// scanTo walks headers from n.pos to the first batch that does not end before n.off, to the very first if that is
+// NoOffset. A header that makes no sense, or whose offset goes back, is quarantined.
 func (p *Partition) scanTo(n *need) (spot, error) {
 	w := p.st.walker()
 	defer p.st.release(w)
@@ -373,13 +373,16 @@ func (p *Partition) scanTo(n *need) (spot, error) {
 		if err == io.EOF && n.off != penstock.NoOffset {
 			return spot{n.seg, n.end, 0}, nil // in the gap that compaction left at a segment's end
 		}
+		if err == nil && h.BaseOffset < max(n.seg.base, next) {
+			err = fmt.Errorf("%w: batch of offset %d at %d", penstock.ErrCorrupt, h.BaseOffset, w.pos)
+		}
 		if err != nil {
 			if p.taken(n.gen) {
 				return spot{}, nil
 			}
 			return spot{}, p.damaged(n, next, w.pos, err)
 		}
-		if h.LastOffset() >= n.off {
+		if n.off == penstock.NoOffset || h.LastOffset() >= n.off {
 			return spot{n.seg, w.pos, int64(h.Size)}, nil
 		}
 		next = h.NextOffset()
