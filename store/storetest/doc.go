@@ -21,19 +21,31 @@ type Factory struct {
 	Format store.Format
 	// Open opens the store on d. It is closed by the suite.
 	Open func(d *disk.Disk) (store.Store, error)
-	// Batch makes a validated batch.
+	// FileBytes is, for layouts whose partitions share a log, the factory with files that two batches of so many bytes fill, each appended
+	// alone. It is nil where a partition's SegmentBytes says how large files are.
+	FileBytes func(batch int64) Factory
+	// Batch makes a validated batch. A format may make one of one record whatever is asked for.
 	Batch func(Spec) penstock.Batch
 	// Check compares the files of a store that was closed cleanly with each other, nil for none: that the indexes are what a
 	// simpler hand would build from the logs, and that no file is there without need.
 	Check func(d *disk.Disk) error
 }
 
+// epoch is what the header of a batch says that was appended in an epoch: messages have no place for it.
+func (f Factory) epoch(e penstock.Epoch) penstock.Epoch {
+	if f.Format.Kind() == penstock.FormatMessage {
+		return penstock.NoEpoch
+	}
+	return e
+}
+
 // Spec says what batch is wanted.
 type Spec struct {
-	Records int                // at least 1
-	Bytes   int                // about so many of payload
-	First   penstock.Timestamp // of the first record; the others follow one millisecond after another
-	Tag     uint64             // goes into the payload, so that batches differ
+	Records int                  // at least 1
+	Bytes   int                  // about so many of payload
+	First   penstock.Timestamp   // of the first record; the others follow one millisecond after another
+	Of      penstock.PartitionID // whose it is, for formats whose batches say
+	Tag     uint64               // goes into the payload, so that batches differ
 }
 
 // shortSeeds is the length of the crash loop in an ordinary test run.

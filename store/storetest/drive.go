@@ -103,7 +103,7 @@ func (x *world) batch() penstock.Batch {
 	if x.r.IntN(20) == 0 {
 		bytes = x.r.IntN(4000)
 	}
-	return x.f.Batch(Spec{Records: 1 + x.r.IntN(5), Bytes: bytes, First: x.now, Tag: x.tag})
+	return x.f.Batch(Spec{Records: 1 + x.r.IntN(5), Bytes: bytes, First: x.now, Of: theID, Tag: x.tag})
 }
 
 // step is one operation of the driver. It returns an error that no fault explains.
@@ -166,7 +166,7 @@ func (s *stillness) SyncEnd(error) { s.done <- struct{}{} }
 
 // acknowledged is what the log says is durable. After a failed truncation it says nothing of what may be cut.
 func (x *world) acknowledged() penstock.Offset {
-	at := penstock.Offset(x.p.Log().Synced())
+	at := x.w.upTo(x.p.Log().Synced())
 	if x.w.cutTo != penstock.NoOffset {
 		at = min(at, x.w.cutTo)
 	}
@@ -188,7 +188,7 @@ func (x *world) append() error {
 			return fmt.Errorf("end %d after a failed append, want %d", end, x.w.end)
 		}
 		if bs[0].Header.BaseOffset != penstock.NoOffset {
-			x.w.maybe = copies(bs)
+			x.w.maybe = copies(bs, x.epoch)
 		}
 		if !x.excused(err) {
 			return fmt.Errorf("append: %w", err)
@@ -196,8 +196,8 @@ func (x *world) append() error {
 		return nil
 	}
 	first := x.w.end
-	x.w.appended(bs)
-	if got.First != first || got.Next != x.w.end || bs[0].Header.BaseOffset != first || bs[0].Header.Epoch != x.epoch {
+	x.w.appended(bs, x.epoch, got.End)
+	if got.First != first || got.Next != x.w.end || bs[0].Header.BaseOffset != first || bs[0].Header.Epoch != x.f.epoch(x.epoch) {
 		return fmt.Errorf("append at %d: %+v, first header %+v", first, got, bs[0].Header)
 	}
 	return nil

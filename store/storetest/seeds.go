@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"testing"
 
-	"penstock"
 	"penstock/disk"
 	"penstock/disk/disktest"
 )
@@ -249,7 +248,7 @@ func fullSeed(f Factory, seed uint64) error {
 			return err
 		}
 	}
-	x.w.acked = max(x.w.acked, penstock.Offset(x.p.Log().Synced()))
+	x.w.acked = max(x.w.acked, x.acknowledged())
 	x.crash(seed)
 	return x.settle()
 }

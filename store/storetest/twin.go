@@ -14,6 +14,13 @@ import (
 type kept struct {
 	header penstock.BatchHeader
 	bytes  []byte
+	epoch  penstock.Epoch // that it was appended in, which its format may not hold
+}
+
+// ack says that all below next is durable when the log is up to mark.
+type ack struct {
+	mark store.Mark
+	next penstock.Offset
 }
 
 // twin is the dumb double of a partition: a slice of batches, and what is promised of it.
@@ -24,6 +31,7 @@ type twin struct {
 	end     penstock.Offset
 
 	acked    penstock.Offset // all below it must survive
+	acks     []ack           // of the appends since the last recovery
 	maybe    []kept          // batches of an append that failed: a crash may bring them to light
 	cutTo    penstock.Offset // a truncation that failed may have been done: down to here; NoOffset for none
 	startMax penstock.Offset // a move of the start that failed may have been done: up to here
@@ -42,19 +50,31 @@ func newTwin(f store.Format) *twin {
 	return &twin{f: f, cutTo: penstock.NoOffset, states: map[penstock.Offset][]byte{}, gone: map[penstock.Offset][]byte{}}
 }
 
-// appended adds batches.
-func (w *twin) appended(bs []penstock.Batch) {
-	w.batches = append(w.batches, copies(bs)...)
+// appended adds batches that were appended in an epoch, after which the log ends at mark.
+func (w *twin) appended(bs []penstock.Batch, epoch penstock.Epoch, mark store.Mark) {
+	w.batches = append(w.batches, copies(bs, epoch)...)
 	w.end = w.batches[len(w.batches)-1].header.NextOffset()
+	w.acks = append(w.acks, ack{mark, w.end})
 	w.maybe, w.cutTo = nil, penstock.NoOffset
 }
 
-func copies(bs []penstock.Batch) []kept {
+func copies(bs []penstock.Batch, epoch penstock.Epoch) []kept {
 	var out []kept
 	for _, b := range bs {
-		out = append(out, kept{b.Header, bytes.Clone(b.Bytes)})
+		out = append(out, kept{b.Header, bytes.Clone(b.Bytes), epoch})
 	}
 	return out
+}
+
+// upTo is the offset below which all is durable when the log is up to mark: at least what was before.
+func (w *twin) upTo(mark store.Mark) penstock.Offset {
+	at := w.acked
+	for _, a := range w.acks {
+		if a.mark <= mark {
+			at = max(at, a.next)
+		}
+	}
+	return at
 }
 
 // edge is the base of the batch that holds off, the end if none does.
@@ -77,6 +97,9 @@ func (w *twin) cut(end penstock.Offset) {
 	}
 	w.end = end
 	w.acked = min(w.acked, end)
+	for i := range w.acks {
+		w.acks[i].next = min(w.acks[i].next, end)
+	}
 	w.start = min(w.start, end)
 	w.maybe, w.cutTo = nil, penstock.NoOffset
 	for at := range w.states {
@@ -126,7 +149,7 @@ func (w *twin) recovered(p store.Partition) error {
 		return fmt.Errorf("recovered end %d is inside the batch at %d", end, at)
 	}
 	w.cut(end)
-	w.acked, w.start, w.startMax = end, start, start
+	w.acked, w.acks, w.start, w.startMax = end, nil, start, start
 	if got := p.Log().Synced(); got != p.Log().Written() {
 		return fmt.Errorf("durable up to %d of %d after opening", got, p.Log().Written())
 	}
@@ -244,8 +267,8 @@ func (w *twin) epochs(p store.Partition) error {
 				at = e.Epoch
 			}
 		}
-		if at != b.header.Epoch {
-			return fmt.Errorf("epochs %v say %d of the batch at %d, which has %d", es, at, b.header.BaseOffset, b.header.Epoch)
+		if at != b.epoch {
+			return fmt.Errorf("epochs %v say %d of the batch at %d, which has %d", es, at, b.header.BaseOffset, b.epoch)
 		}
 	}
 	return nil
