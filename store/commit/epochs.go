@@ -1,0 +1,44 @@
+package commit
+
+import (
+	"slices"
+
+	"penstock"
+	"penstock/store"
+)
+
+// assignEpoch adds the reign that begins with e and drops what contradicts it: entries of the same or a later epoch and
+// entries that begin at or after it. The slice given stays as it is; an e that says nothing new returns it.
+func assignEpoch(es []store.EpochStart, e store.EpochStart) []store.EpochStart {
+	if n := len(es); n > 0 && es[n-1].Epoch == e.Epoch && es[n-1].Start <= e.Start {
+		return es
+	}
+	i := len(es)
+	for i > 0 && (es[i-1].Epoch >= e.Epoch || es[i-1].Start >= e.Start) {
+		i--
+	}
+	return append(slices.Clone(es[:i]), e)
+}
+
+// cutEpochs drops the reigns that begin at or after end.
+func cutEpochs(es []store.EpochStart, end penstock.Offset) []store.EpochStart {
+	i := len(es)
+	for i > 0 && es[i-1].Start >= end {
+		i--
+	}
+	return es[:i:i]
+}
+
+// trimEpochs drops the reigns that ended before start; the one that holds start begins there.
+func trimEpochs(es []store.EpochStart, start penstock.Offset) []store.EpochStart {
+	i := 0
+	for i+1 < len(es) && es[i+1].Start <= start {
+		i++
+	}
+	if i >= len(es) || es[i].Start >= start && i == 0 {
+		return es
+	}
+	out := slices.Clone(es[i:])
+	out[0].Start = max(out[0].Start, start)
+	return out
+}

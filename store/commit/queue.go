@@ -1,0 +1,287 @@
+package commit
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"sort"
+
+	"penstock"
+	"penstock/disk"
+)
+
+// entry says where a batch lies.
+type entry struct {
+	base  penstock.Offset
+	pos   penstock.Position
+	maxAt penstock.Timestamp // NoTimestamp where the queue's file does not have it
+	tag   int64              // of messages only
+	size  int32
+	delta int32 // offset of the last record minus base
+}
+
+func (e *entry) last() penstock.Offset { return e.base + penstock.Offset(e.delta) }
+
+// The entries of a queue in its files:
+//
+//	message   position 8, size 4, hash of the tag 8: RocketMQ's. The place in the queue is the offset.
+//	record    base offset 8, position 8, largest timestamp 8, size 4, offset of the last record minus the first 4.
+const (
+	messageEntry = 20
+	recordEntry  = 32
+)
+
+func (s *Store) entrySize() int64 {
+	if s.messages {
+		return messageEntry
+	}
+	return recordEntry
+}
+
+func (s *Store) appendEntry(dst []byte, e *entry) []byte {
+	be := binary.BigEndian
+	if s.messages {
+		dst = be.AppendUint64(dst, uint64(e.pos))
+		dst = be.AppendUint32(dst, uint32(e.size))
+		return be.AppendUint64(dst, uint64(e.tag))
+	}
+	dst = be.AppendUint64(dst, uint64(e.base))
+	dst = be.AppendUint64(dst, uint64(e.pos))
+	dst = be.AppendUint64(dst, uint64(e.maxAt))
+	dst = be.AppendUint32(dst, uint32(e.size))
+	return be.AppendUint32(dst, uint32(e.delta))
+}
+
+// parseEntry reads entry i.
+func (s *Store) parseEntry(b []byte, i int64) entry {
+	be := binary.BigEndian
+	if s.messages {
+		return entry{base: penstock.Offset(i), pos: penstock.Position(be.Uint64(b)), size: int32(be.Uint32(b[8:])),
+			tag: int64(be.Uint64(b[12:])), maxAt: penstock.NoTimestamp}
+	}
+	return entry{base: penstock.Offset(be.Uint64(b)), pos: penstock.Position(be.Uint64(b[8:])), maxAt: penstock.Timestamp(be.Uint64(b[16:])),
+		size: int32(be.Uint32(b[24:])), delta: int32(be.Uint32(b[28:]))}
+}
+
+// group is what of a partition lies in one file of the log.
+type group struct {
+	file   penstock.Position  // where the file begins
+	idx    int64              // place of the first entry in the queue
+	base   penstock.Offset    // of the first batch
+	bytes  int64              // of batches
+	maxAt  penstock.Timestamp // the largest
+	lastAt penstock.Timestamp // of the last batch
+	sorted bool               // times do not go down from batch to batch
+}
+
+// queue is the queue of a partition. Fields are guarded by Partition.mu, and changed under Partition.own as well.
+type queue struct {
+	groups  []group
+	first   int64   // place of the first entry kept
+	count   int64   // place behind the last
+	tail    []entry // the last entries: those from count-len(tail) on
+	flushed int64   // entries below are in the files; guarded by Partition.own
+}
+
+// add appends an entry whose batch lies in the file of the log that begins at file.
+func (q *queue) add(e entry, file penstock.Position, maxAt penstock.Timestamp) {
+	if n := len(q.groups); n == 0 || q.groups[n-1].file != file {
+		q.groups = append(q.groups, group{file: file, idx: q.count, base: e.base, maxAt: maxAt, lastAt: maxAt, sorted: true})
+	}
+	g := &q.groups[len(q.groups)-1]
+	g.bytes += int64(e.size)
+	g.sorted = g.sorted && maxAt >= g.lastAt
+	g.lastAt, g.maxAt = maxAt, max(g.maxAt, maxAt)
+	q.tail = append(q.tail, e)
+	q.count++
+}
+
+// tailFrom is the place of the first entry in memory.
+func (q *queue) tailFrom() int64 { return q.count - int64(len(q.tail)) }
+
+// shrink gives up entries in memory that the files have.
+func (q *queue) shrink(keep int) {
+	n := min(len(q.tail)-keep, int(q.flushed-q.tailFrom()))
+	if n > 0 {
+		q.tail = append([]entry(nil), q.tail[n:]...)
+	}
+}
+
+// groupOf is the number of the group that holds off.
+func (q *queue) groupOf(off penstock.Offset) int {
+	return max(0, sort.Search(len(q.groups), func(i int) bool { return q.groups[i].base > off })-1)
+}
+
+// groupEnd is the place behind the last entry of group i.
+func (q *queue) groupEnd(i int) int64 {
+	if i+1 < len(q.groups) {
+		return q.groups[i+1].idx
+	}
+	return q.count
+}
+
+func (p *Partition) queueFile(idx int64) string {
+	return path.Join(p.dir, digits(idx/p.st.o.QueueEntries*p.st.o.QueueEntries*p.st.entrySize()))
+}
+
+// flush writes the entries that the files do not have. The caller holds own.
+func (p *Partition) flush() error {
+	q, es := &p.q, p.st.entrySize()
+	for q.flushed < q.count {
+		at := q.flushed % p.st.o.QueueEntries
+		n := min(p.st.o.QueueEntries-at, q.count-q.flushed)
+		buf := make([]byte, 0, n*es)
+		for i := range n {
+			buf = p.st.appendEntry(buf, &q.tail[q.flushed-q.tailFrom()+i])
+		}
+		if err := p.writeQueue(p.queueFile(q.flushed), buf, at*es); err != nil {
+			return fmt.Errorf("partition %v: queue: %w", p.id, err)
+		}
+		p.mu.Lock()
+		q.flushed += n
+		p.mu.Unlock()
+	}
+	return nil
+}
+
+// writeQueue writes into one file of the queue. A new one is as long as RocketMQ's at once.
+func (p *Partition) writeQueue(name string, b []byte, off int64) error {
+	h, err := p.st.d.OpenLater(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if h, err = p.st.d.CreateLater(name); err == nil {
+			if err = h.Truncate(p.st.o.QueueEntries * p.st.entrySize()); err != nil {
+				h.Release()
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	defer h.Release()
+	p.unsynced[name] = true
+	_, err = h.WriteVec([][]byte{b}, off)
+	return err
+}
+
+// entries returns up to n entries from place i on, fewer at the end of a file or of what memory has. What comes from memory is valid as
+// long as mu is held, which the caller does; ok is false if the disk must be asked: load does, without mu.
+func (p *Partition) entries(i int64, n int) ([]entry, bool) {
+	from := p.q.tailFrom()
+	if i < from {
+		return nil, false
+	}
+	es := p.q.tail[i-from:]
+	return es[:min(n, len(es))], true
+}
+
+// load reads entries from the files. The caller has seen that the files have them.
+func (p *Partition) load(i int64, n int) ([]entry, error) {
+	size := p.st.entrySize()
+	n = int(min(int64(n), p.st.o.QueueEntries-i%p.st.o.QueueEntries))
+	h, err := p.queueHandle(p.queueFile(i))
+	if err != nil {
+		return nil, fmt.Errorf("partition %v: queue: %w", p.id, err)
+	}
+	defer h.Release()
+	b := make([]byte, int64(n)*size)
+	if _, err := h.ReadAt(b, i%p.st.o.QueueEntries*size); err != nil {
+		return nil, fmt.Errorf("partition %v: queue entry %d: %w", p.id, i, err)
+	}
+	out := make([]entry, n)
+	for k := range out {
+		out[k] = p.st.parseEntry(b[int64(k)*size:], i+int64(k))
+	}
+	return out, nil
+}
+
+// queueHandle opens a file of the queue, or takes the one that was read last.
+func (p *Partition) queueHandle(name string) (*disk.Handle, error) {
+	p.hmu.Lock()
+	defer p.hmu.Unlock()
+	if p.h == nil || p.h.Name() != name {
+		h, err := p.st.d.OpenFile(name, false)
+		if err != nil {
+			return nil, err
+		}
+		p.dropHandle()
+		p.h = h
+	}
+	p.h.Retain()
+	return p.h, nil
+}
+
+// dropHandle closes the file of the queue that was read last. The caller holds hmu.
+func (p *Partition) dropHandle() {
+	if p.h != nil {
+		p.h.Release()
+		p.h = nil
+	}
+}
+
+// view is what one look at a queue sees, for those who read entries one after another.
+type view struct {
+	p    *Partition
+	gen  int
+	from int64
+	buf  []entry
+}
+
+// errGone says that the queue was cut or trimmed meanwhile: look again.
+var errGone = errors.New("queue changed")
+
+// window is how many entries are read from a queue's file at once.
+const window = 128
+
+// at returns entry i.
+func (v *view) at(i int64) (entry, error) {
+	if k := i - v.from; k >= 0 && k < int64(len(v.buf)) {
+		return v.buf[k], nil
+	}
+	p := v.p
+	p.mu.RLock()
+	if p.gen != v.gen || p.closed || i < p.q.first || i >= p.q.count {
+		p.mu.RUnlock()
+		return entry{}, errGone
+	}
+	es, ok := p.entries(i, window)
+	if ok {
+		v.buf, v.from = append(v.buf[:0], es...), i
+		p.mu.RUnlock()
+		return v.buf[0], nil
+	}
+	n := int(min(window, p.q.tailFrom()-i))
+	p.mu.RUnlock()
+	es, err := p.load(i, n)
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.gen != v.gen || i < p.q.first {
+		return entry{}, errGone
+	}
+	if err != nil {
+		return entry{}, err
+	}
+	v.buf, v.from = es, i
+	return es[0], nil
+}
+
+// place is the place of the entry that holds off, in the group that does, given by the places of its first and behind its last.
+func (v *view) place(off penstock.Offset, lo, hi int64) (int64, error) {
+	if v.p.st.messages {
+		return int64(off), nil
+	}
+	for lo+1 < hi {
+		mid := lo + (hi-lo)/2
+		e, err := v.at(mid)
+		if err != nil {
+			return 0, err
+		}
+		if e.base <= off {
+			lo = mid
+		} else {
+			hi = mid
+		}
+	}
+	return lo, nil
+}
