@@ -170,12 +170,12 @@ func (s *Store) keepPoints(all map[penstock.PartitionID]point) {
 
 // beginCheckpoint writes what the log's files can do without a sync and returns the facts of the active segment, which
 // become its recovery point once the log is durable up to their end. made is false for a partition without a log: nobody is to
-// vouch for files that are not there.
+// vouch for files that are not there. One that was removed since the checkpoint began is not touched: its directory must not come back.
 func (p *Partition) beginCheckpoint(closing bool) (at point, made bool) {
 	p.w.Lock()
 	defer p.w.Unlock()
 	seg := p.active()
-	if p.w.unmade {
+	if p.w.unmade || p.over() {
 		return point{}, false
 	}
 	idle := p.w.idle == seg.next
@@ -216,6 +216,9 @@ func (p *Partition) endCheckpoint(point facts) (gone bool, err error) {
 	}
 	p.w.Lock()
 	defer p.w.Unlock()
+	if p.over() {
+		return true, nil
+	}
 	if p.w.files.epochs {
 		if err := p.writeEpochs(p.epochs); err != nil {
 			return true, err

@@ -58,3 +58,29 @@ func TestKeepState(t *testing.T) {
 	restart()
 	expect("cut after a checkpoint", at, "one")
 }
+
+// TestCheckpointAfterRemoval: a checkpoint that began before a partition was removed leaves nothing of it, and does not fail.
+func TestCheckpointAfterRemoval(t *testing.T) {
+	r := newRig(t, store.Config{})
+	r.add(10)
+	must(t, r.p.sync(10))
+	at, made := r.p.beginCheckpoint(false)
+	if !made {
+		t.Fatal("no point of a log with batches")
+	}
+	r.add(10)
+	must(t, r.s.Remove(rigID))
+	if gone, err := r.p.endCheckpoint(at.facts); !gone || err != nil {
+		t.Errorf("the end of a checkpoint: gone %v, %v", gone, err)
+	}
+	if _, made := r.p.beginCheckpoint(false); made {
+		t.Error("a removed partition has a recovery point")
+	}
+	if es, err := r.d.ReadDir(dirName(rigID)); err != nil || len(es) > 0 {
+		t.Errorf("left of the partition: %v, %v", es, err)
+	}
+	must(t, r.s.Checkpoint())
+	if es, err := r.d.ReadDir(logsDir); err != nil || len(es) > 0 {
+		t.Errorf("left of the topic: %v, %v", es, err)
+	}
+}

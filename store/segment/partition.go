@@ -144,8 +144,7 @@ func (p *Partition) Bounds() (start, end penstock.Offset) {
 
 // Configure changes the configuration from the next append or retention pass on.
 func (p *Partition) Configure(c store.Config) {
-	c = withDefaults(c)
-	p.cfg.Store(&c)
+	p.cfg.Store(p.st.share(withDefaults(c)))
 }
 
 // active is the segment that is appended to. The caller holds w or mu.

@@ -107,6 +107,7 @@ type Store struct {
 	cache   cache
 	zeros   []byte
 	walkers sync.Pool
+	config  atomic.Pointer[store.Config] // the last that a partition was given: those of one topic share it
 
 	checking sync.Mutex // one checkpoint at a time
 
@@ -261,6 +262,15 @@ func newPartition(s *Store, id penstock.PartitionID, c store.Config) *Partition 
 	p.synch = sync.NewCond(&p.mu)
 	p.Configure(c)
 	return p
+}
+
+// share returns a configuration that is equal to c, and never changed: many partitions have the same.
+func (s *Store) share(c store.Config) *store.Config {
+	if last := s.config.Load(); last != nil && *last == c {
+		return last
+	}
+	s.config.Store(&c)
+	return &c
 }
 
 // Remove forgets a partition and deletes its files.
