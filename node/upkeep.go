@@ -21,6 +21,7 @@ const goneDelay = time.Second
 func (n *Node) upkeep() {
 	n.background("upkeep", n.replicas.Upkeep)
 	n.background("deleted topics", n.followGone())
+	n.background("memory", n.giveBack)
 	if !n.info.Clean && n.c.ScrubRate > 0 {
 		n.background("scrub", n.scrub)
 	}
