@@ -53,7 +53,7 @@ func scale(ctx context.Context, s *session) error {
 	return out.print(s.out)
 }
 
-func (s *session) scaleTime() time.Duration { return choose(s.short, time.Second, 5*time.Second) }
+func (s *session) scaleTime() time.Duration { return choose(s.short, time.Second, 2*time.Second) }
 
 func (r *scaleRun) run(ctx context.Context, name string) error {
 	list, end, err := r.s.start(ctx)
@@ -179,7 +179,7 @@ func (r *scaleRun) rest() (held, error) {
 	if err := r.c.settle(); err != nil {
 		return held{}, err
 	}
-	time.Sleep(choose(r.s.short, 2*time.Second, 70*time.Second)) // a checkpoint, a pass of the collector
+	time.Sleep(choose(r.s.short, 2*time.Second, 22*time.Second)) // memory is given back at rest
 	u, err := r.c.Usage()
 	return held{float64(u.Anon), float64(u.FDs)}, err
 }
