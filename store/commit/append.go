@@ -117,7 +117,7 @@ func (l *lot) prepare() error {
 			l.name.queue, l.name.topic, p.owner.name.queue, p.owner.name.topic)
 	}
 	if l.Epoch > p.lastEpoch() && len(l.Batches) > 0 {
-		f := p.facts
+		f := p.current()
 		f.epochs = assignEpoch(f.epochs, store.EpochStart{Epoch: l.Epoch, Start: p.end})
 		return p.writeFacts(f)
 	}

@@ -100,9 +100,16 @@ func (p *Partition) ready() error {
 		return err
 	}
 	if p.unsure {
-		return p.writeFacts(p.facts)
+		return p.writeFacts(p.current())
 	}
 	return nil
+}
+
+// current are the facts as they are. The caller holds own; readers may add damaged places meanwhile.
+func (p *Partition) current() facts {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.facts
 }
 
 // writeFacts replaces the file "facts", and then what is in memory. The caller holds own.

@@ -32,7 +32,7 @@ func (s *Store) recover() error {
 	if err := s.loadAll(&c); err != nil {
 		return err
 	}
-	w := walk{s: s, pos: c.pos}
+	w := walk{s: s, pos: c.pos, careful: c.of == nil && s.seq.Load() > 0}
 	if n := len(s.log.files); n > 0 {
 		w.pos = max(w.pos, s.log.files[0].start)
 	}
@@ -43,6 +43,9 @@ func (s *Store) recover() error {
 		if err := s.cutLog(w.pos); err != nil {
 			return err
 		}
+	}
+	if err := s.bridge(w.pos); err != nil {
+		return err
 	}
 	s.log.end.Store(int64(w.pos))
 	s.log.synced.Store(int64(w.pos))
@@ -66,7 +69,7 @@ func (s *Store) readCheckpoint() (c checkpoint, err error) {
 	if err == nil {
 		if c, err = parseCheckpoint(b); err != nil {
 			s.o.Logger.Error("checkpoint cannot be used, walking the whole log", "err", err)
-			c = checkpoint{}
+			c = checkpoint{seq: 1} // any number but none
 		}
 	}
 	s.seq.Store(c.seq)
@@ -248,6 +251,19 @@ func (p *Partition) adopt(snap *snapshot) {
 	p.trimQueue(old)
 }
 
+// bridge begins a new file where the log ends before its recovery point: what was there is damage, and nothing is written in its place.
+func (s *Store) bridge(pos penstock.Position) error {
+	l := s.log
+	if n := len(l.files); n == 0 || l.files[n-1].end() >= pos {
+		return nil
+	}
+	s.o.Logger.Error("commit log ends before its recovery point", "ends", l.active().end(), "point", pos)
+	if err := s.touch(); err != nil {
+		return err
+	}
+	return l.grow(pos)
+}
+
 // cutLog makes pos the end: files behind it go, and what the last has behind it becomes zeros.
 func (s *Store) cutLog(pos penstock.Position) error {
 	l := s.log
@@ -261,7 +277,7 @@ func (s *Store) cutLog(pos penstock.Position) error {
 		l.files = l.files[:n-1]
 	}
 	n := len(l.files)
-	if n == 0 {
+	if n == 0 || l.files[n-1].end() < pos {
 		return nil
 	}
 	// Opened again: it may have been sealed as one that others follow.
@@ -290,7 +306,7 @@ func (p *Partition) finish() error {
 		delete(p.st.names, p.owner.name)
 		p.owned, p.owner = false, owner{}
 	}
-	f := p.facts
+	f := p.current()
 	f.start = min(f.start, p.end)
 	f.epochs = cutEpochs(f.epochs, p.end+1)
 	f.cuts = slices.Clone(f.cuts)
@@ -347,6 +363,9 @@ type walk struct {
 	pos    penstock.Position
 	walked int
 	buf    []byte
+
+	// careful says that nobody knows how far the log is durable: damage that files follow is not its end.
+	careful bool
 }
 
 // Limits of a walk. A header that claims more than maxBatchBytes is corrupt, so that no damage makes a walk allocate more.
@@ -369,6 +388,11 @@ func (w *walk) run() error {
 		}
 		if err == nil {
 			w.pos += penstock.Position(n)
+			continue
+		}
+		if w.careful && l.at(f.end()) != nil && !w.blank(f) {
+			w.s.o.Logger.Error("commit log is damaged, going on at its next file", "position", w.pos, "next", f.end(), "err", err)
+			w.pos = f.end()
 			continue
 		}
 		if l.at(f.end()) == nil || !w.blank(f) {

@@ -26,7 +26,7 @@ func (p *Partition) SetEpoch(epoch penstock.Epoch) error {
 	if err := p.ready(); err != nil {
 		return err
 	}
-	f := p.facts
+	f := p.current()
 	f.epochs = assignEpoch(f.epochs, store.EpochStart{Epoch: epoch, Start: p.end})
 	if slices.Equal(f.epochs, p.facts.epochs) {
 		return nil
@@ -50,7 +50,7 @@ func (p *Partition) SetStart(start penstock.Offset) error {
 	if err := p.st.log.sync(p.st.log.end.Load()); err != nil {
 		return err
 	}
-	f := p.facts
+	f := p.current()
 	f.start = start
 	return p.writeFacts(f)
 }
@@ -72,7 +72,7 @@ func (p *Partition) Retain(now time.Time, limit penstock.Offset) (int64, error) 
 	if n < len(p.q.groups) {
 		idx, first = p.q.groups[n].idx, p.q.groups[n].base
 	}
-	f := p.facts
+	f := p.current()
 	f.first, f.start = first, max(f.start, first)
 	f.epochs = trimEpochs(f.epochs, f.start)
 	f.bad = slices.DeleteFunc(slices.Clone(f.bad), func(b badRange) bool { return b.to <= first })
@@ -191,7 +191,7 @@ func (p *Partition) Truncate(end penstock.Offset) error {
 	if err != nil {
 		return err
 	}
-	f := p.facts
+	f := p.current()
 	f.start = min(f.start, end)
 	f.epochs = cutEpochs(f.epochs, end)
 	f.bad = slices.DeleteFunc(slices.Clone(f.bad), func(b badRange) bool { return b.to > end })
@@ -209,7 +209,7 @@ func (p *Partition) Truncate(end penstock.Offset) error {
 // forget makes a truncation known on the disk. Where it fails the partition is as it was, and says so before it is appended to. The
 // caller holds own.
 func (p *Partition) forget(f facts, end penstock.Offset) error {
-	old := p.facts
+	old := p.current()
 	if err := p.writeFacts(f); err != nil {
 		return err
 	}
