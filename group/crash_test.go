@@ -91,11 +91,14 @@ func TestCrashAtEveryCall(t *testing.T) {
 	fs := disktest.New()
 	r := start(t, fs, fresh(t), nil, eager).loaded()
 	before := changes(fs)
-	run(r, newWorkers(), ops)
+	ws := newWorkers()
+	run(r, ws, ops)
 	calls := changes(fs) - before
-	if n := r.figures.shortened.Value(); n < 3 {
-		t.Errorf("the journal was shortened %d times", n)
-	}
+	// How often depends on how many commits share an append, so on the machine.
+	r.until("the journal was shortened three times", func() bool {
+		run(r, ws, 1)
+		return r.figures.shortened.Value() >= 3
+	})
 	r.stop(false)
 	step := calls/80 + 1
 	switch {
