@@ -44,7 +44,7 @@ async function info() {
 }
 
 async function produce(s) {
-  const p = client(s).producer()
+  const p = client(s).producer({ idempotent: true, maxInFlightRequests: 1 })
   await p.connect()
   const first = s.from || 0
   for (let i = first; i < first + s.count; i += CHUNK) {

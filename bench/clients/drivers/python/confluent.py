@@ -76,7 +76,7 @@ class Sender:
 
 
 def produce(s):
-    out = Sender(conf(s, compression_type=s.codec, linger_ms=5, acks="all"))
+    out = Sender(conf(s, compression_type=s.codec, linger_ms=5, acks="all", enable_idempotence=True))
     for i in range(s.__getattr__("from"), s.__getattr__("from") + s.count):
         out.send(s, i)
     out.end(s.count, LIMIT)

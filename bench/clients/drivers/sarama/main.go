@@ -101,6 +101,9 @@ func produce(s *spec.Session) (spec.Answer, error) {
 		return spec.Answer{}, err
 	}
 	c.Producer.Compression = codecs[s.Codec]
+	if c.Version.IsAtLeast(sarama.V0_11_0_0) { // a retry that nobody asked for must not write a record twice
+		c.Producer.Idempotent, c.Net.MaxOpenRequests = true, 1
+	}
 	return send(s, c, func(i int64) bool { return i < s.Count })
 }
 
