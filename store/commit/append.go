@@ -118,7 +118,7 @@ func (l *lot) prepare() error {
 	}
 	if l.Epoch > p.lastEpoch() && len(l.Batches) > 0 {
 		f := p.current()
-		f.epochs = assignEpoch(f.epochs, store.EpochStart{Epoch: l.Epoch, Start: p.end})
+		f.epochs = store.AssignEpoch(f.epochs, store.EpochStart{Epoch: l.Epoch, Start: p.end})
 		return p.writeFacts(f)
 	}
 	return nil

@@ -308,7 +308,7 @@ func (p *Partition) finish() error {
 	}
 	f := p.current()
 	f.start = min(f.start, p.end)
-	f.epochs = cutEpochs(f.epochs, p.end+1)
+	f.epochs = store.CutEpochs(f.epochs, p.end+1)
 	f.cuts = slices.Clone(f.cuts)
 	moved := f.start != p.facts.start || len(f.epochs) != len(p.facts.epochs)
 	for i := range f.cuts {
@@ -548,7 +548,7 @@ func (w *walk) take(p *Partition, f *logFile, b []byte, at penstock.Position, ta
 	p.q.add(entry{base: h.BaseOffset, pos: at, size: h.Size, delta: h.LastDelta, maxAt: h.MaxTimestamp, tag: tag}, f.start, h.MaxTimestamp)
 	p.end = h.NextOffset()
 	if h.Epoch > p.lastEpoch() {
-		p.facts.epochs = assignEpoch(p.facts.epochs, store.EpochStart{Epoch: h.Epoch, Start: h.BaseOffset})
+		p.facts.epochs = store.AssignEpoch(p.facts.epochs, store.EpochStart{Epoch: h.Epoch, Start: h.BaseOffset})
 	}
 	if len(p.q.tail) >= p.st.o.tail {
 		if err := p.flush(); err != nil {

@@ -27,7 +27,7 @@ func (p *Partition) SetEpoch(epoch penstock.Epoch) error {
 		return err
 	}
 	f := p.current()
-	f.epochs = assignEpoch(f.epochs, store.EpochStart{Epoch: epoch, Start: p.end})
+	f.epochs = store.AssignEpoch(f.epochs, store.EpochStart{Epoch: epoch, Start: p.end})
 	if slices.Equal(f.epochs, p.facts.epochs) {
 		return nil
 	}
@@ -74,7 +74,7 @@ func (p *Partition) Retain(now time.Time, limit penstock.Offset) (int64, error) 
 	}
 	f := p.current()
 	f.first, f.start = first, max(f.start, first)
-	f.epochs = trimEpochs(f.epochs, f.start)
+	f.epochs = store.TrimEpochs(f.epochs, f.start)
 	f.bad = slices.DeleteFunc(slices.Clone(f.bad), func(b badRange) bool { return b.to <= first })
 	f.cuts = p.st.pruned(f.cuts)
 	if err := p.writeFacts(f); err != nil {
@@ -193,7 +193,7 @@ func (p *Partition) Truncate(end penstock.Offset) error {
 	}
 	f := p.current()
 	f.start = min(f.start, end)
-	f.epochs = cutEpochs(f.epochs, end)
+	f.epochs = store.CutEpochs(f.epochs, end)
 	f.bad = slices.DeleteFunc(slices.Clone(f.bad), func(b badRange) bool { return b.to > end })
 	f.cuts = slices.DeleteFunc(p.st.pruned(f.cuts), func(c cut) bool { return c.to >= end })
 	f.cuts = append(slices.Clip(f.cuts), cut{penstock.Position(p.st.log.end.Load()), end, idx, left})

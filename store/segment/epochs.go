@@ -3,7 +3,6 @@ package segment
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -51,45 +50,9 @@ func parseEpochs(b []byte) ([]store.EpochStart, error) {
 		if err1 != nil || err2 != nil || e < 0 || s < 0 {
 			return nil, fmt.Errorf("%w: %s: line %q", errFile, epochFile, l)
 		}
-		es = assignEpoch(es, store.EpochStart{Epoch: penstock.Epoch(e), Start: penstock.Offset(s)})
+		es = store.AssignEpoch(es, store.EpochStart{Epoch: penstock.Epoch(e), Start: penstock.Offset(s)})
 	}
 	return es, nil
-}
-
-// assignEpoch adds the reign that begins with e and drops what contradicts it: entries of the same or a later epoch and
-// entries that begin at or after it. The slice given stays as it is; an e that says nothing new returns it.
-func assignEpoch(es []store.EpochStart, e store.EpochStart) []store.EpochStart {
-	if n := len(es); n > 0 && es[n-1].Epoch == e.Epoch && es[n-1].Start <= e.Start {
-		return es
-	}
-	i := len(es)
-	for i > 0 && (es[i-1].Epoch >= e.Epoch || es[i-1].Start >= e.Start) {
-		i--
-	}
-	return append(slices.Clone(es[:i]), e)
-}
-
-// cutEpochs drops the reigns that begin at or after end.
-func cutEpochs(es []store.EpochStart, end penstock.Offset) []store.EpochStart {
-	i := len(es)
-	for i > 0 && es[i-1].Start >= end {
-		i--
-	}
-	return es[:i:i]
-}
-
-// trimEpochs drops the reigns that ended before start; the one that holds start begins there.
-func trimEpochs(es []store.EpochStart, start penstock.Offset) []store.EpochStart {
-	i := 0
-	for i+1 < len(es) && es[i+1].Start <= start {
-		i++
-	}
-	if i >= len(es) || es[i].Start >= start && i == 0 {
-		return es
-	}
-	out := slices.Clone(es[i:])
-	out[0].Start = max(out[0].Start, start)
-	return out
 }
 
 // appendMetadata writes the content of partition.metadata.

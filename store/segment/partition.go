@@ -216,7 +216,7 @@ func (p *Partition) Append(batches []penstock.Batch, epoch penstock.Epoch, now p
 	}
 	p.publish(batches, l)
 	if epoch > p.lastEpoch() && l.bytes > 0 {
-		p.setEpochs(assignEpoch(p.epochs, store.EpochStart{Epoch: epoch, Start: res.First}))
+		p.setEpochs(store.AssignEpoch(p.epochs, store.EpochStart{Epoch: epoch, Start: res.First}))
 		p.w.files.epochs = true
 	}
 	return res, nil

@@ -323,7 +323,7 @@ func (r *recovery) sealedLast() bool {
 func (r *recovery) begin(base penstock.Offset, pos penstock.Position) error {
 	p := r.p
 	s := &segment{facts: facts{base: base, next: base, start: pos, build: newBuilder(p.cfg.Load().IndexInterval)}}
-	p.epochs = cutEpochs(p.epochs, base)
+	p.epochs = store.CutEpochs(p.epochs, base)
 	if r.fresh {
 		p.w.unmade = true
 		r.push(s)
@@ -428,7 +428,7 @@ func (r *recovery) batches(s *segment, size int64) (stop, err error) {
 	w := p.st.walker()
 	defer p.st.release(w)
 	w.reset(p.st.f, s.h, s.size, size, true)
-	p.epochs = cutEpochs(p.epochs, s.next) // from here on the batches say
+	p.epochs = store.CutEpochs(p.epochs, s.next) // from here on the batches say
 	for {
 		h, err := w.header()
 		if err == io.EOF {
@@ -444,7 +444,7 @@ func (r *recovery) batches(s *segment, size int64) (stop, err error) {
 			return nil, err
 		}
 		if h.Epoch > p.lastEpoch() {
-			p.epochs = assignEpoch(p.epochs, store.EpochStart{Epoch: h.Epoch, Start: h.BaseOffset})
+			p.epochs = store.AssignEpoch(p.epochs, store.EpochStart{Epoch: h.Epoch, Start: h.BaseOffset})
 		}
 		s.build.add(&p.tail, entryOf(s.base, &h, w.pos), h.Size, h.MaxTimestamp)
 		s.next = h.NextOffset()
@@ -544,7 +544,7 @@ func (r *recovery) finish() error {
 	p.start.Store(min(p.start.Load(), int64(end)))
 	for _, e := range r.epochs {
 		if e.Start == end && e.Epoch > p.lastEpoch() { // a leader that has not written yet
-			p.epochs = assignEpoch(p.epochs, e)
+			p.epochs = store.AssignEpoch(p.epochs, e)
 		}
 	}
 	p.w.files.epochs = !slices.Equal(p.epochs, r.epochs)

@@ -7,6 +7,7 @@ import (
 
 	"penstock"
 	"penstock/disk"
+	"penstock/store"
 )
 
 // Truncate cuts everything from the batch on that holds end, or begins behind it. The end never goes below the first
@@ -115,7 +116,7 @@ func (p *Partition) forget(c cutPlan) error {
 			}
 		}
 	}
-	if es := cutEpochs(p.epochs, c.end); len(es) != len(p.epochs) {
+	if es := store.CutEpochs(p.epochs, c.end); len(es) != len(p.epochs) {
 		return p.writeEpochs(es)
 	}
 	return nil

@@ -47,7 +47,7 @@ func (p *Partition) SetEpoch(epoch penstock.Epoch) error {
 	if err := p.ready(); err != nil {
 		return err
 	}
-	es := assignEpoch(p.epochs, store.EpochStart{Epoch: epoch, Start: penstock.Offset(p.end.Load())})
+	es := store.AssignEpoch(p.epochs, store.EpochStart{Epoch: epoch, Start: penstock.Offset(p.end.Load())})
 	if len(es) == len(p.epochs) && slices.Equal(es, p.epochs) && !p.w.files.epochs {
 		return nil
 	}
@@ -222,7 +222,7 @@ func (p *Partition) retire(n int, now time.Time, delay time.Duration) (int64, er
 		p.st.cache.drop(s)
 		p.w.doomed = append(p.w.doomed, doomed{s, now.Add(delay)})
 	}
-	if es := trimEpochs(p.epochs, penstock.Offset(p.start.Load())); !slices.Equal(es, p.epochs) {
+	if es := store.TrimEpochs(p.epochs, penstock.Offset(p.start.Load())); !slices.Equal(es, p.epochs) {
 		p.setEpochs(es)
 		p.w.files.epochs = true
 	}

@@ -1,15 +1,14 @@
-package commit
+package store
 
 import (
 	"slices"
 
 	"penstock"
-	"penstock/store"
 )
 
-// assignEpoch adds the reign that begins with e and drops what contradicts it: entries of the same or a later epoch and
+// AssignEpoch adds the reign that begins with e and drops what contradicts it: entries of the same or a later epoch and
 // entries that begin at or after it. The slice given stays as it is; an e that says nothing new returns it.
-func assignEpoch(es []store.EpochStart, e store.EpochStart) []store.EpochStart {
+func AssignEpoch(es []EpochStart, e EpochStart) []EpochStart {
 	if n := len(es); n > 0 && es[n-1].Epoch == e.Epoch && es[n-1].Start <= e.Start {
 		return es
 	}
@@ -20,8 +19,8 @@ func assignEpoch(es []store.EpochStart, e store.EpochStart) []store.EpochStart {
 	return append(slices.Clone(es[:i]), e)
 }
 
-// cutEpochs drops the reigns that begin at or after end.
-func cutEpochs(es []store.EpochStart, end penstock.Offset) []store.EpochStart {
+// CutEpochs drops the reigns that begin at or after end.
+func CutEpochs(es []EpochStart, end penstock.Offset) []EpochStart {
 	i := len(es)
 	for i > 0 && es[i-1].Start >= end {
 		i--
@@ -29,8 +28,8 @@ func cutEpochs(es []store.EpochStart, end penstock.Offset) []store.EpochStart {
 	return es[:i:i]
 }
 
-// trimEpochs drops the reigns that ended before start; the one that holds start begins there.
-func trimEpochs(es []store.EpochStart, start penstock.Offset) []store.EpochStart {
+// TrimEpochs drops the reigns that ended before start; the one that holds start begins there.
+func TrimEpochs(es []EpochStart, start penstock.Offset) []EpochStart {
 	i := 0
 	for i+1 < len(es) && es[i+1].Start <= start {
 		i++
