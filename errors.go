@@ -29,4 +29,5 @@ var (
 	ErrUnavailable        = errors.New("metadata store unavailable")
 	ErrConflict           = errors.New("changed by somebody else meanwhile")
 	ErrClosed             = errors.New("closed")
+	ErrUnsupported        = errors.New("not supported")
 )

@@ -1,0 +1,44 @@
+package store
+
+import "penstock"
+
+// Queue is what a Partition is besides where each single batch has an entry of its own: the partitions of a commit layout, and those of the
+// message format in any layout. It gives out a number of batches, chosen by the code of their tag, without looking at them (RocketMQ: consume queue). It
+// may be called concurrently with everything.
+type Queue interface {
+	// Pull adds to dst the extents of the batches that r asks for, whole ones only, neighbours in one extent. Each extent has its reference,
+	// given up by whoever spends it. With an error nothing is added. Errors: penstock.ErrOffsetOutOfRange, ErrCorrupt (the
+	// place is quarantined), ErrClosed.
+	Pull(r PullRequest, dst []penstock.Extent) ([]penstock.Extent, Pulled, error)
+}
+
+// PullRequest says which batches to pull.
+type PullRequest struct {
+	From  penstock.Offset // the first batch wanted holds it
+	Limit penstock.Offset // nothing at or above it is returned
+	Max   int64           // bytes; the first batch is given whole even if it is larger
+	Count int             // batches, at least 1
+	Scan  int             // entries looked at, those passed over included; at least 1
+	Tags  []int64         // codes of tags (message.TagCode) that are wanted; nil wants all
+}
+
+// Pulled is what a pull came to.
+type Pulled struct {
+	Next  penstock.Offset // where to go on: behind the last batch given or passed over; From if there was none
+	Count int             // batches given
+	Bytes int64           // of these
+}
+
+// Locator is what a Store is besides where a batch can be found by its position alone: the position that Stamp wrote into it.
+type Locator interface {
+	// Locate finds the batch that begins at the position. Errors: penstock.ErrOffsetOutOfRange if none does or it is gone,
+	// ErrCorrupt.
+	Locate(at penstock.Position) (penstock.PartitionID, penstock.Offset, error)
+}
+
+// Finder is what a Store is besides where batches can be found by the keys of their records.
+type Finder interface {
+	// FindKey calls visit with the batches of the partition's topic that were indexed under the key, the newest first, until it returns false. The
+	// index holds hashes and times to the second: whoever visits looks at the batch itself. No more than limit are visited.
+	FindKey(topic penstock.TopicID, key string, from, to penstock.Timestamp, limit int, visit func(penstock.PartitionID, penstock.Offset) bool) error
+}
