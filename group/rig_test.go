@@ -79,7 +79,7 @@ func tryStart(t testing.TB, fs *disktest.FS, m *meta.Store, clk *clock, change f
 	if err != nil {
 		return nil, errors.Join(err, r.disk.Close())
 	}
-	r.replicas = replica.New(replica.Options{Broker: 0, Stores: map[penstock.Layout]store.Store{penstock.LayoutSegment: st}, Now: clk.Now})
+	r.replicas = replica.New(replica.Options{Broker: 0, Stores: map[replica.StoreKey]store.Store{{}: st}, Now: clk.Now})
 	r.replicas.Apply(nil, m.Image())
 	o := Options{Topics: &life{Store: m, replicas: r.replicas}, Partitions: r.replicas, Now: clk.Now, JournalPartitions: 2, Limits: Limits{InitialDelay: -1}}
 	if change != nil {

@@ -11,7 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"penstock"
 	"penstock/disk"
 	"penstock/disk/disktest"
 	"penstock/group"
@@ -69,7 +68,7 @@ func (h *house) raise(change func(*Options)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.replicas = replica.New(replica.Options{Broker: 0, Stores: map[penstock.Layout]store.Store{penstock.LayoutSegment: st}})
+	h.replicas = replica.New(replica.Options{Broker: 0, Stores: map[replica.StoreKey]store.Store{{}: st}})
 	t.Cleanup(func() {
 		if err := h.replicas.Close(); (err != nil) != h.broken && !h.killed {
 			t.Error(err)

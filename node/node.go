@@ -301,7 +301,7 @@ func (n *Node) lead(ctx context.Context) error {
 		}
 	}
 	n.replicas = replica.New(replica.Options{
-		Broker: n.c.Broker, Stores: map[penstock.Layout]store.Store{penstock.LayoutSegment: n.segments},
+		Broker: n.c.Broker, Stores: map[replica.StoreKey]store.Store{{}: n.segments},
 		Logger: n.log, Registry: n.registry,
 		Workers: n.c.OpenParallel, RetentionEvery: n.c.RetentionEvery, CheckpointEvery: n.c.CheckpointEvery,
 		ProducerExpiry: n.c.ProducerExpiry, MaxProducers: n.c.Producers,

@@ -65,7 +65,7 @@ func startNode(t testing.TB, fsys disk.FS, topics ...*meta.Topic) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{disk: d, Replicas: New(Options{Broker: self, Stores: map[penstock.Layout]store.Store{penstock.LayoutSegment: s}})}
+	n := &node{disk: d, Replicas: New(Options{Broker: self, Stores: map[StoreKey]store.Store{{}: s}})}
 	n.apply(topics)
 	return n
 }

@@ -244,7 +244,7 @@ func newRig(_ testing.TB) *rig {
 	g.now.Store(1_700_000_000_000)
 	g.Replicas = New(Options{
 		Broker: self,
-		Stores: map[penstock.Layout]store.Store{penstock.LayoutSegment: g.store},
+		Stores: map[StoreKey]store.Store{{}: g.store},
 		Now:    func() time.Time { return time.UnixMilli(g.now.Load()) },
 	})
 	return g

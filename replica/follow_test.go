@@ -39,7 +39,7 @@ func (s *gated) Remove(id penstock.PartitionID) error {
 func newGated(t *testing.T) (*rig, *gated) {
 	g := newRig(t)
 	s := &gated{g.store, make(chan struct{}), make(chan string, 1000)}
-	g.o.Stores = map[penstock.Layout]store.Store{penstock.LayoutSegment: s}
+	g.o.Stores = map[StoreKey]store.Store{{}: s}
 	return g, s
 }
 
@@ -187,7 +187,7 @@ func TestCreateDuringRemoval(t *testing.T) {
 	small.ID, small.Name = penstock.TopicID{9}, "small"
 	g.apply([]*meta.Topic{large})
 	s := &slowRemoval{g.store, make(chan struct{}, 3)}
-	g.o.Stores = map[penstock.Layout]store.Store{penstock.LayoutSegment: s}
+	g.o.Stores = map[StoreKey]store.Store{{}: s}
 	g.begin([]*meta.Topic{})
 	g.begin([]*meta.Topic{small})
 	for range small.Partitions { // as many removals end; who did them makes the new topic, not another removal

@@ -74,9 +74,9 @@ func (r *Replicas) open(p *Partition, t *meta.Topic) {
 }
 
 func (r *Replicas) tryOpen(p *Partition, t *meta.Topic) error {
-	st := r.o.Stores[t.Layout]
+	st := r.o.Stores[KeyOf(t)]
 	if st == nil {
-		return fmt.Errorf("%w: this node has no store of layout %s", penstock.ErrInvalidConfig, t.Layout)
+		return fmt.Errorf("%w: this node has no store for layout and format %v", penstock.ErrInvalidConfig, KeyOf(t))
 	}
 	config := configOf(&t.Settings)
 	sp, err := st.Open(p.id, config)

@@ -16,13 +16,26 @@ import (
 	"penstock/store"
 )
 
+// StoreKey says which topics a store is for: those of one layout and one format. The zero value is Kafka's way, a log of record
+// batches for each partition.
+type StoreKey struct {
+	Layout penstock.Layout
+	Format penstock.Format
+}
+
+// KeyOf is the key of the store that a topic's partitions lie in.
+func KeyOf(t *meta.Topic) StoreKey { return StoreKey{t.Layout, t.Format} }
+
+// String names layout and format, as in "commit/message".
+func (k StoreKey) String() string { return k.Layout.String() + "/" + k.Format.String() }
+
 // Options configures Replicas. Broker and Stores are demanded; the zero value of everything else gives the default named.
 type Options struct {
-	Broker   penstock.BrokerID               // this node
-	Stores   map[penstock.Layout]store.Store // closed by Close
-	Now      func() time.Time                // default time.Now
-	Logger   *slog.Logger                    // default: discard
-	Registry *metric.Registry                // for this room's figures; default: nobody reads them
+	Broker   penstock.BrokerID        // this node
+	Stores   map[StoreKey]store.Store // closed by Close
+	Now      func() time.Time         // default time.Now
+	Logger   *slog.Logger             // default: discard
+	Registry *metric.Registry         // for this room's figures; default: nobody reads them
 
 	Workers         int           // partitions opened or removed at once; default 16
 	RetentionEvery  time.Duration // between two passes that delete old segments; default 5 min
@@ -179,7 +192,7 @@ func (r *Replicas) remove(t *meta.Topic, i int32, p *Partition) {
 	if p != nil {
 		r.close(p, errDeleted)
 	}
-	st := r.o.Stores[t.Layout]
+	st := r.o.Stores[KeyOf(t)]
 	if st == nil {
 		return
 	}
@@ -238,9 +251,9 @@ func (r *Replicas) Close() error {
 		})
 	}
 	r.run(jobs)
-	for layout, st := range r.o.Stores {
+	for key, st := range r.o.Stores {
 		if err := st.Close(); err != nil {
-			errs = append(errs, fmt.Errorf("store of layout %s: %w", layout, err))
+			errs = append(errs, fmt.Errorf("store %v: %w", key, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -73,9 +73,9 @@ func (r *Replicas) checkpoint(ctx context.Context) {
 			p.ledger.rest()
 		}
 	}
-	for layout, st := range r.o.Stores {
+	for key, st := range r.o.Stores {
 		if err := st.Checkpoint(); err != nil {
-			r.o.Logger.Warn("checkpoint failed", "layout", layout.String(), "err", err)
+			r.o.Logger.Warn("checkpoint failed", "store", key.String(), "err", err)
 		}
 	}
 }
