@@ -62,7 +62,7 @@ func (s *Store) checkpoint(ps []*Partition, closing bool) error {
 		}
 	}
 	pts := points{seq: seq, of: all}
-	if err := s.d.WriteFile(pointsFile, pts.append(nil)); err != nil {
+	if err := s.d.WriteFile(s.name(pointsFile), pts.append(nil)); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
 	s.keepPoints(all)
@@ -248,7 +248,7 @@ func (s *Store) Close() error {
 	var err error
 	if !s.marker.Load() {
 		if err = s.checkpoint(ps, true); err == nil {
-			err = s.d.WriteFile(cleanFile, appendClean(nil, s.seq.Load()))
+			err = s.d.WriteFile(s.name(cleanFile), appendClean(nil, s.seq.Load()))
 		}
 	}
 	for _, p := range ps {

@@ -13,7 +13,7 @@
 //	segment.checkpoint                  recovery points of all partitions of the disk
 //	segment.clean                       there only after a clean stop
 //
-// docs/formats draws each of them.
+// That is Kafka's format; the same names of another lie below segment/<format>. docs/formats draws each of them.
 //
 // What holds at every moment, and what each part rests on:
 //

@@ -66,7 +66,13 @@ func parseName(name string) (off penstock.Offset, suffix string, ok bool) {
 	return penstock.Offset(n), name[nameDigits:], true
 }
 
-// dirName is the directory of a partition, below the store's root directory.
+// name is a path of the store's below the disk's root.
+func (s *Store) name(elem ...string) string { return path.Join(s.dir, path.Join(elem...)) }
+
+// dirOf is the directory of a partition, below the disk's root.
+func (s *Store) dirOf(id penstock.PartitionID) string { return s.name(dirName(id)) }
+
+// dirName is the same below the store's directory.
 func dirName(id penstock.PartitionID) string {
 	return path.Join(logsDir, id.Topic.Hex(), strconv.Itoa(int(id.Partition)))
 }

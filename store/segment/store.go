@@ -16,12 +16,21 @@ import (
 	"penstock/store"
 )
 
-// Names below the disk's root.
+// Names below the disk's root, or below the format's directory there; see formatDir.
 const (
 	logsDir    = "logs"
 	pointsFile = "segment.checkpoint"
 	cleanFile  = "segment.clean"
 )
+
+// formatDir is the directory below the disk's root in which the stores of a format keep their names, so that two formats lie side by
+// side. Kafka's format came first and lies in the root itself.
+func formatDir(f store.Format) string {
+	if f.Kind() == penstock.FormatRecord {
+		return ""
+	}
+	return path.Join("segment", f.Kind().String())
+}
 
 // Options configures a Store. The zero value works.
 type Options struct {
@@ -95,6 +104,7 @@ type Store struct {
 	f store.Format
 	o Options
 
+	dir       string                         // that all names are below
 	clean     bool                           // the last stop was clean
 	settled   bool                           // what was on the disk at the start is durable, names and bytes
 	pointSeq  uint64                         // number of the checkpoint found at the start
@@ -126,7 +136,7 @@ var _ store.Store = (*Store)(nil)
 
 // New makes the store of the segment layout on d, for batches of format f. Partitions are opened one by one.
 func New(d *disk.Disk, f store.Format, o Options) (*Store, error) {
-	s := &Store{d: d, f: f, o: o.withDefaults(), slots: map[penstock.PartitionID]*slot{}, zeros: make([]byte, zeroPiece)}
+	s := &Store{d: d, f: f, o: o.withDefaults(), dir: formatDir(f), slots: map[penstock.PartitionID]*slot{}, zeros: make([]byte, zeroPiece)}
 	s.cache = cache{limit: s.o.IndexCache, of: map[*segment]int64{}}
 	s.walkers.New = func() any { return new(walker) }
 	if err := s.readPoints(); err != nil {
@@ -155,7 +165,7 @@ func (s *Store) settle() error {
 
 // readPoints reads the checkpoint and the marker. A damaged checkpoint counts as none.
 func (s *Store) readPoints() error {
-	b, err := s.d.ReadFile(pointsFile, maxPointsBytes)
+	b, err := s.d.ReadFile(s.name(pointsFile), maxPointsBytes)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", pointsFile, err)
 	}
@@ -169,7 +179,7 @@ func (s *Store) readPoints() error {
 			s.seq.Store(pts.seq)
 		}
 	}
-	b, err = s.d.ReadFile(cleanFile, maxSmallBytes)
+	b, err = s.d.ReadFile(s.name(cleanFile), maxSmallBytes)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
@@ -200,7 +210,7 @@ func (s *Store) touch() error {
 	if !s.marker.Load() {
 		return nil
 	}
-	if err := s.d.Remove(cleanFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.d.Remove(s.name(cleanFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", cleanFile, err)
 	}
 	s.marker.Store(false)
@@ -258,7 +268,7 @@ func (s *Store) Open(id penstock.PartitionID, c store.Config) (store.Partition, 
 }
 
 func newPartition(s *Store, id penstock.PartitionID, c store.Config) *Partition {
-	p := &Partition{st: s, id: id, dir: dirName(id), covered: covered{size: -1}}
+	p := &Partition{st: s, id: id, dir: s.dirOf(id), covered: covered{size: -1}}
 	p.synch = sync.NewCond(&p.mu)
 	p.Configure(c)
 	return p
@@ -293,10 +303,10 @@ func (s *Store) Remove(id penstock.PartitionID) error {
 	s.mu.Lock()
 	delete(s.points, id)
 	s.mu.Unlock()
-	if err := s.d.RemoveAll(dirName(id)); err != nil {
+	if err := s.d.RemoveAll(s.dirOf(id)); err != nil {
 		return fmt.Errorf("remove partition %v: %w", id, err)
 	}
-	if err := s.d.RemoveEmpty(path.Dir(dirName(id))); err != nil { // the topic's, with its last partition
+	if err := s.d.RemoveEmpty(path.Dir(s.dirOf(id))); err != nil { // the topic's, with its last partition
 		return fmt.Errorf("remove partition %v: %w", id, err)
 	}
 	return nil
@@ -304,7 +314,7 @@ func (s *Store) Remove(id penstock.PartitionID) error {
 
 // List names the partitions that have a directory.
 func (s *Store) List() ([]penstock.PartitionID, error) {
-	topics, err := s.d.ReadDir(logsDir)
+	topics, err := s.d.ReadDir(s.name(logsDir))
 	if err != nil {
 		return nil, fmt.Errorf("list partitions: %w", err)
 	}
@@ -314,7 +324,7 @@ func (s *Store) List() ([]penstock.PartitionID, error) {
 		if err != nil || !t.Dir || t.Name != topic.Hex() {
 			continue
 		}
-		parts, err := s.d.ReadDir(path.Join(logsDir, t.Name))
+		parts, err := s.d.ReadDir(s.name(logsDir, t.Name))
 		if err != nil {
 			return nil, fmt.Errorf("list partitions: %w", err)
 		}
