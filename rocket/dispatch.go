@@ -1,0 +1,89 @@
+package rocket
+
+import (
+	"penstock/rocket/remoting"
+	"penstock/wire"
+)
+
+// api is one row of a table of requests.
+type api struct {
+	code   int32
+	name   string // RocketMQ's
+	frame  int    // largest frame, in bytes after the length; never zero
+	right  right
+	handle func(s *session, r *request)
+}
+
+// right is what a client must be allowed to do for a request to be served, on what. It is checked once there are users; the tables have it from
+// the start so that no API can be added without.
+type right struct {
+	op operation
+	on resource
+}
+
+// operation is what a client does to a resource.
+type operation uint8
+
+// The operations. The zero value is none of them: an entry must choose.
+const (
+	opNone operation = iota + 1 // anybody
+	opPub
+	opSub
+	opGet
+	opList
+	opCreate
+	opUpdate
+	opDelete
+)
+
+// resource is a kind of thing that rights are held on, with RocketMQ's names.
+type resource uint8
+
+// The kinds of things that rights are held on.
+const (
+	onNothing resource = iota + 1
+	onTopic
+	onGroup
+	onTopicAndGroup
+	onCluster
+)
+
+// Frame limits of requests, by what they may reasonably hold besides a header of remoting.MaxHeader.
+const (
+	smallFrame = remoting.MaxHeader + 4<<10 // a header and hardly a body
+	wideFrame  = remoting.MaxHeader + 4<<20 // lists: a heartbeat, queues to lock
+)
+
+// dispatcher is a table by code.
+type dispatcher struct {
+	table map[int32]*api
+	list  []*api
+	limit int // largest frame of all
+}
+
+// newDispatcher makes a table. A request is served if and only if it is in this list.
+func newDispatcher(list []*api) *dispatcher {
+	d := &dispatcher{table: make(map[int32]*api, len(list)), list: list, limit: smallFrame}
+	for _, a := range list {
+		d.table[a.code] = a
+		d.limit = max(d.limit, a.frame)
+	}
+	return d
+}
+
+// find returns the API with that code, nil if it is not served.
+func (d *dispatcher) find(code int32) *api { return d.table[code] }
+
+// brokerAPIs are the requests that a broker serves.
+func brokerAPIs(Limits) []*api { return nil }
+
+// nameServerAPIs are the requests that a name server serves.
+func nameServerAPIs() []*api { return nil }
+
+// request is one request on its way to its handler. It belongs to the session and is used again for the next: a handler that answers later keeps
+// a copy of head.
+type request struct {
+	remoting.Command // of the frame: gone once that is released
+	api              *api
+	wire             *wire.Request
+}

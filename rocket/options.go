@@ -1,0 +1,154 @@
+package rocket
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"time"
+
+	"penstock"
+	"penstock/group"
+	"penstock/meta"
+	"penstock/metric"
+	"penstock/replica"
+)
+
+// Topics is the cluster's truth as the front needs it. meta.Store is the real one. It is an interface because it is where the control plane
+// can fail: tests make it do so.
+type Topics interface {
+	// Image is the newest image; see meta.Store.
+	Image() *meta.Image
+	// Subscribe calls f with every new image, first with the present one.
+	Subscribe(f func(old, new *meta.Image))
+	// CreateTopic creates a topic, or with check only says whether it could.
+	CreateTopic(ctx context.Context, n meta.NewTopic, check bool) (*meta.Topic, error)
+	// DeleteTopic deletes a topic.
+	DeleteTopic(ctx context.Context, id penstock.TopicID) error
+	// AddPartitions raises the number of a topic's partitions, or with check only says whether it could.
+	AddPartitions(ctx context.Context, id penstock.TopicID, count int, check bool) error
+	// SetConfigs replaces a topic's explicit configuration by what f makes of it.
+	SetConfigs(ctx context.Context, id penstock.TopicID, f func(map[string]string) (map[string]string, error)) error
+}
+
+// Partitions finds the partitions that this node leads. It is called concurrently and must be cheap.
+type Partitions interface {
+	// Partition returns the partition, nil if it is not led here.
+	Partition(id penstock.PartitionID) *replica.Partition
+}
+
+// Groups is where it is kept how far consumer groups have read. group.Coordinator is the real one.
+type Groups interface {
+	// Ready makes the journal if there is none, and returns when what is led of it here is loaded.
+	Ready(ctx context.Context) error
+	// Commit stores offsets; answer is called once when they are as durable as the journal promises.
+	Commit(name string, r *group.Commit, answer func(error))
+	// Read calls f with what is committed for the partitions asked for, all if topics is nil.
+	Read(name string, topics map[string][]int32, f func(topic string, partition int32, o group.Committed, ok bool)) error
+}
+
+// Roster knows the members of RocketMQ's consumer groups by their heartbeats.
+type Roster interface {
+	// Subscription is what the members of a group say that they read of a topic. ok is false if no member reads it.
+	Subscription(name, topic string) (s Subscription, ok bool)
+}
+
+// Subscription is what a consumer group reads of a topic.
+type Subscription struct {
+	Kind       string  // TAG or SQL92
+	Expression string  // "a || b", "*"
+	Version    int64   // grows with every change of it
+	Tags       []int64 // codes of the tags; nil: all
+}
+
+// Delay delivers what lies in the topic of delayed messages when its time has come.
+type Delay interface {
+	// Levels is the number of levels. A message of level n, from 1 on, lies in queue n-1.
+	Levels() int
+	// Ready makes the topic of delayed messages if it does not exist, and returns when its queues can be written to.
+	Ready(ctx context.Context) error
+}
+
+// Values keeps the pairs of keys and values that a name server keeps for its clients, by namespace. The order of queues of ordered topics is one
+// of its uses.
+type Values interface {
+	// Values are the pairs of a namespace. They must not be changed.
+	Values(namespace string) map[string]string
+	// SetValue sets a pair, durably; with a nil value it deletes it.
+	SetValue(ctx context.Context, namespace, key string, value *string) error
+}
+
+// Options configures a Front. Topics and Partitions are demanded; the zero value of everything else gives the default named.
+type Options struct {
+	Broker      penstock.BrokerID // this node
+	BrokerName  string            // as routes tell it; default broker-a
+	ClusterName string            // default DefaultCluster
+	// Advertised is where clients reach the broker of this node, and the host that is written into messages. It is a function because the port
+	// may be known only once the listener is open.
+	Advertised func() (host string, port int32)
+
+	Topics     Topics
+	Partitions Partitions
+	Groups     Groups // how far consumer groups have read; without it their requests are not served
+	Roster     Roster // members of consumer groups; without it a pull without a subscription of its own is refused
+	Delay      Delay  // delayed messages; without it a message with a delay is refused
+	Values     Values // of the name server; without it the requests for them are not served
+
+	// Locate finds a message by the position written into it; without it messages are not found by their offset id.
+	Locate func(at penstock.Position) (penstock.PartitionID, penstock.Offset, error)
+	// FindKey finds messages by key; see store.Finder. Without it they are not found so.
+	FindKey func(topic penstock.TopicID, key string, from, to penstock.Timestamp, limit int, visit func(penstock.PartitionID, penstock.Offset) bool) error
+
+	NoAutoCreate  bool                // a message sent to an unknown topic does not create it
+	DefaultQueues int                 // of a topic whose creator leaves it open, and at most of one created by sending; default 8
+	Layout        penstock.Layout     // of topics created here
+	Account       *metric.CopyAccount // payload bytes out; nil means that nobody reads them
+	Metrics       *metric.Registry    // requests by code and payload bytes in; nil means that nobody reads them
+	Now           func() time.Time    // default time.Now
+	Logger        *slog.Logger        // default: discard
+	Limits        Limits
+}
+
+// Limits bound what a client can make the front hold. The zero value of each gives its default.
+type Limits struct {
+	MessageBytes int           // largest body of a message, or of a batch of them; default 4 MiB, as RocketMQ's maxMessageSize
+	PullBytes    int64         // most stored bytes of one answer, one message aside; default 12 MiB: clients take no frame over 16 MiB
+	PullCount    int           // most messages of one answer; default 1024
+	PullScan     int           // entries of a queue looked at by one pull, those passed over included; default 16384
+	MaxWait      time.Duration // longest long poll; default 5 min
+	ControlTime  time.Duration // one change of metadata; default 30 s
+}
+
+// withDefaults fills what is zero.
+func (l Limits) withDefaults() Limits {
+	l.MessageBytes = cmp.Or(l.MessageBytes, 4<<20)
+	l.PullBytes = cmp.Or(l.PullBytes, 12<<20)
+	l.PullCount = cmp.Or(l.PullCount, 1024)
+	l.PullScan = cmp.Or(l.PullScan, 16384)
+	l.MaxWait = cmp.Or(l.MaxWait, 5*time.Minute)
+	l.ControlTime = cmp.Or(l.ControlTime, 30*time.Second)
+	return l
+}
+
+// withDefaults fills what is zero.
+func (o Options) withDefaults() Options {
+	o.BrokerName = cmp.Or(o.BrokerName, "broker-a")
+	o.ClusterName = cmp.Or(o.ClusterName, "DefaultCluster")
+	o.DefaultQueues = cmp.Or(o.DefaultQueues, 8)
+	if o.Advertised == nil {
+		o.Advertised = func() (string, int32) { return "127.0.0.1", 10911 }
+	}
+	if o.Account == nil {
+		o.Account = metric.NewCopyAccount()
+	}
+	if o.Metrics == nil {
+		o.Metrics = metric.NewRegistry()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	o.Limits = o.Limits.withDefaults()
+	return o
+}
