@@ -51,6 +51,8 @@ type Conn struct {
 	head     int
 	count    int
 	pending  int   // requests served and not yet sent or skipped
+	pushes   int   // frames pushed and not yet sent
+	pushed   int64 // bytes in memory of those, which unsent has too
 	unsent   int64 // bytes in memory of answers given and not yet sent
 	inRound  bool  // the reader will flush when its round ends
 	flushing bool
@@ -236,11 +238,13 @@ func (c *Conn) flush(wait bool) (blocked bool) {
 // there are none.
 func (c *Conn) take(w *sender) bool {
 	sent := len(w.queue)
-	bytes := w.memory
+	bytes, pushes, pushed := w.memory, w.pushes, w.pushed
 	w.retire()
 	c.mu.Lock()
-	c.pending -= sent
+	c.pending -= sent - pushes
 	c.unsent -= bytes
+	c.pushes -= pushes
+	c.pushed -= pushed
 	var fail error
 	for !c.closed && len(w.queue) < takeMax && c.ready() {
 		if fail = c.ring[c.head].fail; fail != nil {

@@ -3,7 +3,8 @@
 //
 // A frame is a 32-bit big-endian length and that many bytes, in both of the protocols served. One goroutine reads a
 // connection, in large pooled reads, and hands all whole frames of one read to the session, then calls Session.Drained.
-// Answers are given from any goroutine and leave in the order of their requests. While nothing arrives a connection
+// Answers are given from any goroutine and leave in the order of their requests; Conn.Push sends a frame
+// that nobody asked for. While nothing arrives a connection
 // holds no buffer.
 //
 // The way of a request and its answer, by file:
@@ -12,9 +13,9 @@
 //	transport.go the socket: the one place where bytes pass between a connection and the kernel; TLS would stand here
 //	intake.go    received bytes into frames; buffer.go where they lie; budget.go how many there may be
 //	reader.go    one round: read, cut, serve, drain, flush
-//	conn.go      the order of requests, and who flushes
+//	conn.go      the order of requests, and who flushes; push.go frames that no request asked for
 //	sender.go    answers into system calls: gather the small, sendfile the rest
 //
 // Server, Conn, Request and Budget may be used concurrently; an Answer belongs to one goroutine until it is given to
-// Reply.
+// Reply or Push.
 package wire

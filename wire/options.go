@@ -58,6 +58,8 @@ const (
 	directMin  = 16 << 10  // an answer in memory of this size is written from where it lies
 	takeMax    = 64        // answers taken from the order at once
 	unsentMax  = 1 << 20   // bytes of answers in memory, given and not sent, before reading stops
+	pushMax    = 256       // frames pushed to one connection and not sent
+	pushBytes  = 1 << 20   // of these frames in memory; one frame may be larger when it is alone
 
 	progressMin = 4 << 10 // bytes within a timeout that count as progress
 )

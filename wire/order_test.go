@@ -29,7 +29,7 @@ func (p *parked) next(t testing.TB) *Request {
 	select {
 	case r := <-p.reqs:
 		return r
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatalf("no request came\n%s", stacks())
 		return nil
 	}

@@ -250,11 +250,11 @@ func (c *Conn) failInOrder(err error) error {
 	return c.cause
 }
 
-// finish waits, in a shutdown, until everything served is answered.
+// finish waits, in a shutdown, until everything served is answered and everything pushed has left.
 func (c *Conn) finish() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for c.pending > 0 && !c.closed {
+	for (c.pending > 0 || c.pushes > 0) && !c.closed {
 		c.wait()
 	}
 	if c.closed {

@@ -12,6 +12,7 @@ type Request struct {
 	buf     *buffer // nil once released
 	frame   []byte
 	arrived time.Time
+	push    bool // no request at all: a frame pushed, which takes a place in the order like an answer
 
 	// Guarded by Conn.mu.
 	done   bool

@@ -23,6 +23,8 @@ import (
 type sender struct {
 	queue   []*Request // answers taken, in order
 	memory  int64      // bytes in memory of these answers
+	pushes  int        // of these are frames pushed
+	pushed  int64      // bytes in memory of those
 	next    int        // of queue is planned next
 	counted int        // of queue are complete and in the copy account
 	behind  bool       // further answers were ready when these were taken
@@ -63,6 +65,10 @@ func (w *sender) add(r *Request) {
 	w.queue = append(w.queue, r)
 	if r.answer != nil {
 		w.memory += int64(len(r.answer.B))
+		if r.push {
+			w.pushes++
+			w.pushed += int64(len(r.answer.B))
+		}
 	}
 }
 
@@ -82,6 +88,7 @@ func (w *sender) retire() {
 		w.queue[i] = nil
 	}
 	w.queue, w.memory, w.next, w.counted = w.queue[:0], 0, 0, 0
+	w.pushes, w.pushed = 0, 0
 	w.behind, w.stuck, w.err, w.fault, w.cork, w.corked = false, false, nil, nil, false, false
 }
 

@@ -119,12 +119,12 @@ func (s *Server) readOverdue(phase int32, waited time.Duration) error {
 	return nil
 }
 
-// busy reports whether requests are unanswered. An idle connection gives up the room for many.
+// busy reports whether requests are unanswered or frames pushed have not left. An idle connection gives up the room for many.
 func (c *Conn) busy() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.count == 0 && len(c.ring) > idleRing {
 		c.ring, c.head = nil, 0
 	}
-	return c.pending > 0
+	return c.pending > 0 || c.pushes > 0
 }

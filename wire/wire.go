@@ -39,6 +39,10 @@ var (
 	ErrShutdown = errors.New("server shuts down")
 	// ErrTruncated says that a file ended before the extent that an answer sends of it.
 	ErrTruncated = errors.New("file shorter than the extent")
+	// ErrClosed says that a frame was pushed on a connection that has ended, or that ends as the server stops.
+	ErrClosed = errors.New("connection closed")
+	// ErrPushesFull says that the peer has not taken the frames pushed before.
+	ErrPushesFull = errors.New("too many frames pushed and not taken by the peer")
 	// ErrPanic says that the session panicked.
 	ErrPanic = errors.New("session panicked")
 )

@@ -20,12 +20,18 @@ type front struct {
 	limit   int // of a frame; 0 means 1 GiB
 	serve   func(r *Request)
 	drained func()
+	opened  func(c *Conn)
 	closed  func(c *Conn, cause error)
 }
 
 func (f *front) Name() string { return "test" }
 
-func (f *front) Open(c *Conn) Session { return &session{f, c} }
+func (f *front) Open(c *Conn) Session {
+	if f.opened != nil {
+		f.opened(c)
+	}
+	return &session{f, c}
+}
 
 type session struct {
 	f *front
@@ -123,7 +129,7 @@ func stacks() string {
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !cond(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !cond(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain for %s\n%s", what, stacks())
 		}
@@ -137,7 +143,7 @@ func dial(t testing.TB, s *Server) *net.TCPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(60 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
 	return c.(*net.TCPConn)
