@@ -1,5 +1,5 @@
-// Package record views and validates Kafka record batches of magic 2 in place. Nothing here copies a batch or keeps a
-// reference to one. Everything may be called concurrently.
+// Package record views and validates Kafka record batches of magic 2 in place, and builds them for what was not stored as such.
+// Nothing here keeps a reference to a batch. Everything may be called concurrently but a Builder and a Walker.
 //
 // A batch is a header of 61 bytes, big-endian, and its records, which are one compressed block if there is a codec:
 //

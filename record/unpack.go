@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/s2"
@@ -17,8 +18,8 @@ import (
 	"penstock"
 )
 
-// What decompressing one batch may cost, whatever its bytes say. It is done for look-ups by time and for the keys of
-// compacted topics only. The output goes by in pieces and is never held whole.
+// What decompressing one batch may cost, whatever its bytes say. It is done for look-ups by time, for the keys of compacted
+// topics, and for clients of the other protocol (Each). The output goes by in pieces and is never held whole.
 const (
 	maxUnpacked    = 256 << 20 // bytes of output, which bounds the time
 	maxZstdWindow  = 32 << 20  // bytes that zstd may look back; levels up to 21 of the usual libraries stay below
@@ -26,8 +27,10 @@ const (
 	unpackBuffer   = 4 << 10   // bytes decompressed ahead of the reader
 )
 
-// errUnpacked ends the reading of a batch that has more in it than it may.
-var errUnpacked = fmt.Errorf("%w: more than %d bytes in a compressed batch", penstock.ErrTooLarge, maxUnpacked)
+// tooMuch ends the reading of a batch that has more in it than it may.
+func tooMuch(limit int64) error {
+	return fmt.Errorf("%w: more than %d bytes in a compressed batch", penstock.ErrTooLarge, limit)
+}
 
 // brief is what the look-ups want of a record.
 type brief struct {
@@ -68,12 +71,12 @@ func checkKeys(b []byte, h *penstock.BatchHeader) error {
 }
 
 func eachPacked(b []byte, h *penstock.BatchHeader, visit func(brief) bool) error {
-	src, closeSrc, err := unpack(h.Codec, b[headerSize:])
+	src, closeSrc, err := unpack(h.Codec, b[headerSize:], maxUnpacked)
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", penstock.ErrCorrupt, h.Codec, err)
 	}
 	defer closeSrc()
-	s := stream{r: bufio.NewReaderSize(&capped{r: src, left: maxUnpacked}, unpackBuffer)}
+	s := stream{r: bufio.NewReaderSize(&capped{r: src, left: maxUnpacked, limit: maxUnpacked}, unpackBuffer)}
 	base, previous := baseTimeOf(b), int32(-1)
 	for i := range h.Records {
 		r, err := s.next()
@@ -109,39 +112,62 @@ func unpackError(c penstock.Codec, record int32, err error) error {
 	return fmt.Errorf("%w: %s: record %d: %w", penstock.ErrCorrupt, c, record, err)
 }
 
-// unpack opens the compressed records p for reading.
-func unpack(c penstock.Codec, p []byte) (r io.Reader, closeR func(), err error) {
+// decoders are those of zstd, whose tables are large.
+var decoders = sync.Pool{}
+
+// newZstd takes a decoder from the pool, and closeR gives it back.
+func newZstd(p []byte) (r io.Reader, closeR func(), err error) {
+	z, _ := decoders.Get().(*zstd.Decoder)
+	if z == nil {
+		z, err = zstd.NewReader(nil,
+			zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxMemory(maxUnpacked),
+			zstd.WithDecoderMaxWindow(maxZstdWindow))
+	}
+	if err == nil {
+		err = z.Reset(bytes.NewReader(p))
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return z, func() {
+		if z.Reset(nil) == nil {
+			decoders.Put(z)
+		}
+	}, nil
+}
+
+// unpack opens the compressed records p for reading. No block of them is held that is larger than limit.
+func unpack(c penstock.Codec, p []byte, limit int64) (r io.Reader, closeR func(), err error) {
 	switch c {
 	case penstock.CodecGzip:
 		z, err := gzip.NewReader(bytes.NewReader(p))
 		return z, func() {}, err
 	case penstock.CodecSnappy:
-		return newSnappy(p), func() {}, nil
+		return newSnappy(p, limit), func() {}, nil
 	case penstock.CodecLZ4:
 		return lz4.NewReader(bytes.NewReader(p)), func() {}, nil
 	case penstock.CodecZstd:
-		z, err := zstd.NewReader(bytes.NewReader(p),
-			zstd.WithDecoderConcurrency(1),
-			zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxMemory(maxUnpacked),
-			zstd.WithDecoderMaxWindow(maxZstdWindow))
-		if err != nil {
-			return nil, nil, err
-		}
-		return z, z.Close, nil
+		return newZstd(p)
 	}
 	return nil, nil, errors.New("no such codec")
 }
 
 // capped reads up to left bytes and then fails, where io.LimitReader would end as if all were well.
 type capped struct {
-	r    io.Reader
-	left int64
+	r     io.Reader
+	left  int64
+	limit int64 // that left began with
 }
 
 func (c *capped) Read(p []byte) (int, error) {
 	if c.left <= 0 {
-		return 0, errUnpacked
+		// There may be nothing more.
+		if n, err := c.r.Read(make([]byte, 1)); n == 0 && err != nil {
+			return 0, err
+		}
+		return 0, tooMuch(c.limit)
 	}
 	n, err := c.r.Read(p[:min(int64(len(p)), c.left)])
 	c.left -= int64(n)
@@ -197,15 +223,16 @@ const (
 type snappyReader struct {
 	rest   []byte
 	framed bool
+	limit  int64  // bytes of one block
 	block  []byte // decompressed, reused
 	unread []byte // part of block
 }
 
-func newSnappy(p []byte) *snappyReader {
+func newSnappy(p []byte, limit int64) *snappyReader {
 	if len(p) >= xerialHeader && string(p[:len(xerialMagic)]) == xerialMagic {
-		return &snappyReader{rest: p[xerialHeader:], framed: true}
+		return &snappyReader{rest: p[xerialHeader:], framed: true, limit: limit}
 	}
-	return &snappyReader{rest: p}
+	return &snappyReader{rest: p, limit: limit}
 }
 
 // Read hands out what is decompressed, and decompresses the next block when that is used up.
@@ -242,8 +269,8 @@ func (s *snappyReader) next() error {
 	if err != nil {
 		return err
 	}
-	if n > maxUnpacked {
-		return errUnpacked
+	if int64(n) > s.limit {
+		return tooMuch(s.limit)
 	}
 	if n > maxSnappyRatio*len(block) {
 		return errors.New("block claims to be larger than it can be")

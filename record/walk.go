@@ -96,11 +96,19 @@ func (w *Walker) Err() error { return w.err }
 func (w *Walker) read() (r Record, rest []byte, ok bool) {
 	c := cursor{b: w.rest}
 	body := c.take(c.varint())
-	rest = c.b
-	if c.bad || len(body) == 0 {
+	if c.bad {
 		return r, nil, false
 	}
-	c = cursor{b: body[1:]} // the attributes mean nothing
+	r, ok = w.parse(body)
+	return r, c.b, ok
+}
+
+// parse reads one record, its length taken off.
+func (w *Walker) parse(body []byte) (r Record, ok bool) {
+	if len(body) == 0 {
+		return r, false
+	}
+	c := cursor{b: body[1:]} // the attributes mean nothing
 	r.Timestamp = w.baseTime + penstock.Timestamp(c.varlong())
 	delta := c.varint()
 	r.Key = c.nullable()
@@ -109,14 +117,14 @@ func (w *Walker) read() (r Record, rest []byte, ok bool) {
 	r.Raw = c.b
 	c.skipHeaders(r.Headers)
 	if c.bad || len(c.b) != 0 || delta <= w.previous || delta > w.highest {
-		return r, nil, false
+		return r, false
 	}
 	w.previous = delta
 	r.Offset = w.base + penstock.Offset(delta)
 	if w.time != penstock.NoTimestamp {
 		r.Timestamp = w.time
 	}
-	return r, rest, true
+	return r, true
 }
 
 // cursor reads from the front of b. After the first fault bad is set and everything read is zero.
