@@ -32,6 +32,12 @@ type Settings struct {
 	FlushAge        time.Duration // age at which a record is synced, never 0; math.MaxInt64: never
 	CleanupPolicy   string        // CleanupDelete or CleanupNone
 	CompressionType string
+
+	Perm        int  // what RocketMQ's clients may do: PermRead, PermWrite, PermInherit
+	ReadQueues  int  // partitions that they read; negative: all; see Topic.Queues
+	WriteQueues int  // partitions that they write; negative: all
+	Order       bool // RocketMQ's order flag
+	Attributes  string
 }
 
 // The cleanup policies.
@@ -76,6 +82,7 @@ type Key struct {
 	Broker  string // the broker-wide configuration that gives the default ("log.segment.bytes"); empty if none
 	Status  Status
 	Why     string // of what is not honoured
+	Fixed   bool   // it is chosen when the topic is created, and stays
 }
 
 // Catalog lists every topic configuration known, sorted by name. The slice is the caller's.

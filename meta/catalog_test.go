@@ -96,6 +96,7 @@ func TestDefaults(t *testing.T) {
 		RetentionAge: 168 * time.Hour, RetentionBytes: -1, FileDeleteDelay: time.Minute, MaxMessageBytes: 1048588, Preallocate: true,
 		TimestampBefore: -1, TimestampAfter: time.Hour, MinInSync: 1, Durability: penstock.DurabilityFsync,
 		FlushRecords: math.MaxInt64, FlushAge: math.MaxInt64, CleanupPolicy: "delete", CompressionType: "producer",
+		Perm: 6, ReadQueues: -1, WriteQueues: -1,
 	}
 	if err != nil || got != want {
 		t.Fatalf("%+v, %v\nwant %+v", got, err, want)
@@ -108,6 +109,7 @@ func TestLayers(t *testing.T) {
 		"segment.ms": "5000", "segment.jitter.ms": "40", "retention.ms": "-1", "retention.bytes": "7", "preallocate": "FALSE",
 		"message.timestamp.type": "LogAppendTime", "message.timestamp.before.max.ms": "11", "message.timestamp.after.max.ms": "0",
 		"min.insync.replicas": "2", "penstock.durability": "relaxed", "max.message.bytes": "99", "cleanup.policy": " delete",
+		"rocketmq.perm": "4", "rocketmq.read.queues": "8", "rocketmq.write.queues": "0", "rocketmq.order": "true", "rocketmq.attributes": "+a=b",
 	}, map[string]string{
 		"segment.bytes": "65536", "segment.index.bytes": "4096", "index.interval.bytes": "17", "file.delete.delay.ms": "3",
 		"max.message.bytes": "98", "flush.ms": "1", "flush.messages": "12", "min.cleanable.dirty.ratio": "0.1",
@@ -118,6 +120,7 @@ func TestLayers(t *testing.T) {
 		MaxMessageBytes: 99, AppendTime: true, TimestampBefore: 11 * time.Millisecond,
 		TimestampAfter: time.Millisecond, MinInSync: 2, Durability: penstock.DurabilityRelaxed, CleanupPolicy: "delete",
 		CompressionType: "producer", FlushRecords: 12, FlushAge: time.Millisecond,
+		Perm: PermRead, ReadQueues: 8, WriteQueues: 0, Order: true, Attributes: "+a=b",
 	}
 	if err != nil || got != want {
 		t.Fatalf("%+v, %v\nwant %+v", got, err, want)
@@ -146,7 +149,9 @@ func TestRefusals(t *testing.T) {
 		{"compression.type", "zstd", "set compression.type in the producers"},
 		{"compression.gzip.level", "0", "want -1 or"},
 		{"penstock.durability", "maybe", "want fsync or relaxed"},
-		{"penstock.layout", "commit", "does not exist yet"},
+		{"penstock.layout", "heap", "want segment or commit"},
+		{"rocketmq.perm", "8", "at most 7"},
+		{"rocketmq.attributes", "message.type=NORMAL", "want +name=value"},
 		{"remote.storage.enable", "true", "tiered storage does not exist"},
 		{"leader.replication.throttled.replicas", "0:1,x", "want *"},
 		{"retention.mss", "1", "did you mean retention.ms?"},
@@ -253,7 +258,7 @@ func TestHonoured(t *testing.T) {
 	for _, k := range Catalog() {
 		counts[k.Status]++
 	}
-	if want := map[Status]int{StatusHonoured: 17, StatusAccepted: 14, StatusRefused: 4}; !maps.Equal(counts, want) {
+	if want := map[Status]int{StatusHonoured: 24, StatusAccepted: 14, StatusRefused: 3}; !maps.Equal(counts, want) {
 		t.Errorf("%v configurations, want %v; if that is meant, say so here", counts, want)
 	}
 }

@@ -15,9 +15,9 @@ import (
 // NewTopic says what to create.
 type NewTopic struct {
 	Name       string
-	ID         penstock.TopicID // zero: a random one
-	Format     penstock.Format
-	Layout     penstock.Layout
+	ID         penstock.TopicID    // zero: a random one
+	Format     penstock.Format     // unless Configs say otherwise
+	Layout     penstock.Layout     // unless Configs say otherwise
 	Partitions int                 // 1..MaxPartitions
 	Replicas   []penstock.BrokerID // every partition's, leader first
 	Configs    map[string]string
@@ -74,7 +74,10 @@ func (s *Store) CreateTopic(ctx context.Context, n NewTopic, check bool) (*Topic
 
 // newTopic checks what was asked for and makes the topic of it.
 func (s *Store) newTopic(n NewTopic) (*Topic, error) {
-	if err := CheckName(n.Name); err != nil {
+	settings, err := s.Image().CheckConfigs(n.Configs)
+	n.Configs = cloneMap(n.Configs)
+	n.choose()
+	if err := CheckNameOf(n.Name, n.Format); err != nil {
 		return nil, fmt.Errorf("create topic: %w", err)
 	}
 	if n.Partitions < 1 || n.Partitions > MaxPartitions {
@@ -86,15 +89,11 @@ func (s *Store) newTopic(n NewTopic) (*Topic, error) {
 	if n.Epoch < 0 {
 		return nil, fmt.Errorf("topic %q: %w: first epoch %d", n.Name, penstock.ErrInvalidPartitions, n.Epoch)
 	}
-	if n.Layout != penstock.LayoutSegment {
-		return nil, fmt.Errorf("topic %q: %w: the %v layout does not exist yet; want segment", n.Name, penstock.ErrInvalidConfig, n.Layout)
-	}
-	settings, err := s.Image().CheckConfigs(n.Configs)
 	if err != nil {
 		return nil, fmt.Errorf("topic %q: %w", n.Name, err)
 	}
 	t := &Topic{
-		ID: n.ID, Name: n.Name, Format: n.Format, Layout: n.Layout, Configs: maps.Clone(n.Configs),
+		ID: n.ID, Name: n.Name, Format: n.Format, Layout: n.Layout, Configs: n.Configs,
 		Settings: settings, replicas: slices.Clone(n.Replicas), epoch: n.Epoch,
 	}
 	if t.ID.IsZero() {
@@ -217,7 +216,8 @@ func (s *Store) Removed(ctx context.Context, id penstock.TopicID, b penstock.Bro
 }
 
 // SetConfigs replaces a topic's explicit configuration by what f makes of a copy of it; f may be called again after a
-// conflict. An error of f is returned as it is. Errors: ErrUnknownTopicID, ErrInvalidConfig, ErrConflict, ErrUnavailable.
+// conflict. What was chosen when the topic was created is not among it, and may only be said again as it is. An error of f is
+// returned as it is. Errors: ErrUnknownTopicID, ErrInvalidConfig, ErrConflict, ErrUnavailable.
 func (s *Store) SetConfigs(ctx context.Context, id penstock.TopicID, f func(map[string]string) (map[string]string, error)) error {
 	for range maxTries {
 		t := s.Image().TopicByID(id)
@@ -227,6 +227,9 @@ func (s *Store) SetConfigs(ctx context.Context, id penstock.TopicID, f func(map[
 		configs, err := f(cloneMap(t.Configs))
 		if err != nil {
 			return err
+		}
+		if err := t.TakeFixed(configs); err != nil {
+			return fmt.Errorf("topic %q: %w", t.Name, err)
 		}
 		if _, err := s.Image().CheckConfigs(configs); err != nil {
 			return fmt.Errorf("topic %q: %w", t.Name, err)

@@ -38,6 +38,7 @@ type builder struct {
 	log    *slog.Logger
 
 	ownTopics, ownBrokers, ownGone, ownConfigs bool                          // the maps of next are its own
+	ownGroups, ownValues                       bool                          // and these
 	touched                                    map[penstock.TopicID]struct{} // topics of next that are its own
 }
 
@@ -48,7 +49,7 @@ func newBuilder(last *Image, static map[string]string, log *slog.Logger) *builde
 
 // changed reports whether anything but the revision did.
 func (b *builder) changed() bool {
-	return b.ownTopics || b.ownBrokers || b.ownGone || b.ownConfigs || b.next.ClusterID != b.last.ClusterID
+	return b.ownTopics || b.ownBrokers || b.ownGone || b.ownConfigs || b.ownGroups || b.ownValues || b.next.ClusterID != b.last.ClusterID
 }
 
 // apply takes in what one transaction changed. A value that cannot be read leaves what was there: to go on with the old state
@@ -80,6 +81,10 @@ func (b *builder) change(c Change, revision int64) error {
 		return b.config(c, revision)
 	case strings.HasPrefix(c.Key, prefixGone):
 		return b.gone(c, revision)
+	case strings.HasPrefix(c.Key, prefixGroup):
+		return b.group(c, revision)
+	case strings.HasPrefix(c.Key, prefixValues):
+		return b.namespace(c, revision)
 	}
 	return nil
 }
@@ -264,6 +269,7 @@ func emptyImage(self penstock.BrokerID) *Image {
 	return &Image{
 		Brokers: map[penstock.BrokerID]*Broker{}, topics: map[string]*Topic{}, ids: map[penstock.TopicID]*Topic{},
 		gone: map[penstock.TopicID]gone{}, configs: map[string]scope{}, self: BrokerScope(self),
+		groups: map[string]*GroupConfig{}, values: map[string]namespace{},
 	}
 }
 

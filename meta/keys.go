@@ -32,7 +32,7 @@ const (
 
 // catalog is sorted by name. It is built once.
 var catalog = sync.OnceValue(func() []spec {
-	list := slices.Concat(sizeKeys(), choiceKeys(), timeKeys(), idleKeys(), compaction(), remote())
+	list := slices.Concat(sizeKeys(), choiceKeys(), timeKeys(), idleKeys(), compaction(), remote(), fixedKeys(), rocketKeys())
 	slices.SortFunc(list, func(a, b spec) int { return strings.Compare(a.Name, b.Name) })
 	return list
 })
@@ -92,8 +92,6 @@ func choiceKeys() []spec {
 		honour("penstock.durability", KindString, "fsync", "penstock.durability",
 			"What an acknowledgement by all replicas means: fsync is on disk, relaxed is in the page cache, as Kafka has it.",
 			rule{"fsync, relaxed", durability}),
-		refuse("penstock.layout", KindString, "segment", "", "How partitions lie on logs: segment is a log for each partition.",
-			"Only segment is served: the commit layout, one log for many partitions, does not exist yet.", rule{"segment", layout}),
 		refuse("cleanup.policy", KindList, "delete", "log.cleanup.policy",
 			"What happens to old data: delete removes what retention.ms and retention.bytes no longer keep; an empty list keeps everything.",
 			"compact is refused: compaction does not exist yet. Take delete, with retention.ms=-1 where the last value of each key must stay.",
@@ -272,16 +270,6 @@ func durability(s *Settings, v string) error {
 	}
 	s.Durability = d
 	return nil
-}
-
-func layout(_ *Settings, v string) error {
-	switch v {
-	case penstock.LayoutSegment.String():
-		return nil
-	case penstock.LayoutCommit.String():
-		return errors.New("the commit layout does not exist yet; want segment")
-	}
-	return errors.New("want segment")
 }
 
 func gzipLevel(_ *Settings, v string) error {

@@ -1,5 +1,5 @@
 // Package meta is the cluster's truth: topics, their configuration, who leads which partition, brokers, blocks of
-// producer ids. It is typed state over an Engine (etcd), changed by compare-and-swap, kept in memory as an immutable
+// producer ids, RocketMQ's groups and values. It is typed state over an Engine (etcd), changed by compare-and-swap, kept in memory as an immutable
 // Image that one watch brings up to date. Whoever serves traffic reads the Image only, so that losing the engine freezes the control
 // plane and nothing else.
 package meta
@@ -60,6 +60,8 @@ type Image struct {
 	topics    map[string]*Topic
 	ids       map[penstock.TopicID]*Topic
 	gone      map[penstock.TopicID]gone
+	groups    map[string]*GroupConfig
+	values    map[string]namespace
 	configs   map[string]scope  // of brokers, by scope
 	self      string            // the scope of the broker that this store is of
 	defaults  map[string]string // broker-wide ones in force, by catalogue key

@@ -27,7 +27,7 @@ func TestCreate(t *testing.T) {
 	s, e := metatest.Open(t)
 	before := e.Commits()
 	topic, err := s.CreateTopic(t.Context(), meta.NewTopic{
-		Name: "a.b", Format: penstock.FormatMessage, Partitions: 10_000, Replicas: brokers(0, 3), Configs: map[string]string{"retention.ms": "5000"},
+		Name: "a|b", Format: penstock.FormatMessage, Partitions: 10_000, Replicas: brokers(0, 3), Configs: map[string]string{"retention.ms": "5000"},
 		Epoch: 4,
 	}, false)
 	if err != nil {
@@ -37,7 +37,7 @@ func TestCreate(t *testing.T) {
 		t.Errorf("%d transactions, want one", n)
 	}
 	img := s.Image()
-	if img.Topic("a.b") != topic || img.TopicByID(topic.ID) != topic || img.Len() != 1 {
+	if img.Topic("a|b") != topic || img.TopicByID(topic.ID) != topic || img.Len() != 1 {
 		t.Fatal("the image does not have the topic")
 	}
 	want := meta.Partition{Leader: 0, Epoch: 4, Version: 4, Replicas: brokers(0, 3), InSync: brokers(0, 3)}
@@ -66,7 +66,8 @@ func TestCreateRefuses(t *testing.T) {
 		{meta.NewTopic{Name: "d", Partitions: 1}, penstock.ErrInvalidPartitions, "0 replicas"},
 		{meta.NewTopic{Name: "d", Partitions: 1, Replicas: brokers(1, 1)}, penstock.ErrInvalidPartitions, "twice"},
 		{meta.NewTopic{Name: "d", Partitions: 1, Replicas: brokers(0), Epoch: -1}, penstock.ErrInvalidPartitions, "epoch -1"},
-		{meta.NewTopic{Name: "d", Partitions: 1, Replicas: brokers(0), Layout: penstock.LayoutCommit}, penstock.ErrInvalidConfig, "does not exist yet"},
+		{meta.NewTopic{Name: "d.e", Partitions: 1, Replicas: brokers(0), Format: penstock.FormatMessage}, penstock.ErrInvalidTopic, "d.e"},
+		{meta.NewTopic{Name: "d|e", Partitions: 1, Replicas: brokers(0)}, penstock.ErrInvalidTopic, "d|e"},
 		{meta.NewTopic{Name: "d", Partitions: 1, Replicas: brokers(0), Configs: map[string]string{"x": "y"}}, penstock.ErrInvalidConfig, "x: unknown"},
 	} {
 		for _, check := range []bool{true, false} {

@@ -20,6 +20,8 @@ import (
 //	penstock/name/<folded name>   topic id; '.' is folded into '_', so that a name and its look-alike exclude each other
 //	penstock/topic/<id in hex>    a topic: name, partitions, assignment, configuration
 //	penstock/part/<id>/<n>        state of a partition, present only when it differs from what the topic's key implies
+//	penstock/group/<name>         RocketMQ's configuration of a group of consumers
+//	penstock/values/<namespace>   the pairs that RocketMQ's name server keeps; the name is escaped as in the path of a URL
 //	penstock/gone/<id in hex>     a deleted topic, and the brokers that have not said yet that its files are gone
 const (
 	prefix       = "penstock/"
@@ -31,6 +33,8 @@ const (
 	prefixTopic  = prefix + "topic/"
 	prefixPart   = prefix + "part/"
 	prefixGone   = prefix + "gone/"
+	prefixGroup  = prefix + "group/"
+	prefixValues = prefix + "values/"
 )
 
 const (
@@ -240,9 +244,6 @@ func decodeTopic(key string, b []byte) (*Topic, error) {
 		return nil, err
 	}
 	t := &Topic{ID: id, Name: v.Name, Configs: v.Configs, epoch: v.Epoch, replicas: v.Replicas}
-	if err := CheckName(v.Name); err != nil {
-		return nil, err
-	}
 	if v.Partitions < 1 || v.Partitions > MaxPartitions || v.Epoch < 0 {
 		return nil, fmt.Errorf("%d partitions, epoch %d: %w", v.Partitions, v.Epoch, errBounds)
 	}
@@ -262,6 +263,9 @@ func decodeTopic(key string, b []byte) (*Topic, error) {
 		t.Layout = penstock.LayoutCommit
 	default:
 		return nil, fmt.Errorf("layout %q: %w", v.Layout, errBounds)
+	}
+	if err := CheckNameOf(v.Name, t.Format); err != nil {
+		return nil, err
 	}
 	t.Partitions = make([]Partition, v.Partitions)
 	for i := range t.Partitions {

@@ -16,7 +16,7 @@ var testID = penstock.TopicID{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
 // TestRoundTrips writes and reads each value with every field set.
 func TestRoundTrips(t *testing.T) {
 	topic := &Topic{
-		ID: testID, Name: "a.b", Format: penstock.FormatMessage, Layout: penstock.LayoutCommit,
+		ID: testID, Name: "%RETRY%a", Format: penstock.FormatMessage, Layout: penstock.LayoutCommit,
 		Configs: map[string]string{"retention.ms": "5"}, epoch: 7, replicas: []penstock.BrokerID{3, 1},
 	}
 	topic.Partitions = []Partition{topic.implied(), topic.implied()}
@@ -104,6 +104,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(keyCluster, encode(clusterValue{version{1}, "id"}))
 	f.Add(nameKey("a"), encode(nameValue{version{1}, testID.Hex(), "a"}))
 	f.Add(keyProducers, encode(producersValue{version{1}, 7}))
+	f.Add(prefixGroup+"g", encode(groupValue{version{1}, DefaultGroup("g")}))
 	f.Fuzz(func(t *testing.T, key string, b []byte) {
 		_, _ = decodeCluster(b)
 		_, _ = decodeProducers(b)
@@ -111,6 +112,9 @@ func FuzzDecode(f *testing.F) {
 		_, _ = decodeGone(b)
 		_, _ = decodeBroker(key, b)
 		_, _, _ = parsePartKey(key)
+		if g, err := decodeGroup("g", b); err == nil && g.check() != nil {
+			t.Fatalf("%+v: %v", g, g.check())
+		}
 		if p, err := decodePart(b); err == nil {
 			again, err := decodePart(encode(p.value()))
 			if err != nil || !sameJSON(again, p) {

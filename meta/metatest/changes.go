@@ -13,7 +13,7 @@ import (
 )
 
 // TestChanges runs the suite of what a store changes on a running cluster, over any engine: more partitions, topics'
-// configuration and brokers'. open makes an engine that is empty; it stays open for the whole of a case.
+// configuration and brokers', RocketMQ's groups and values. open makes an engine that is empty; it stays open for the whole of a case.
 func TestChanges(t *testing.T, open func(t *testing.T) meta.Engine) {
 	for _, c := range []struct {
 		name string
@@ -22,6 +22,10 @@ func TestChanges(t *testing.T, open func(t *testing.T) meta.Engine) {
 		{"Partitions", testPartitions},
 		{"PartitionsTogether", testPartitionsTogether},
 		{"Configs", testConfigs},
+		{"Kinds", testKinds},
+		{"Groups", testGroups},
+		{"GroupsTogether", testGroupsTogether},
+		{"Values", testValues},
 		{"BrokerConfigs", testBrokerConfigs},
 		{"BrokerConfigsTogether", testBrokerConfigsTogether},
 	} {
