@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"net/netip"
 	"testing"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -145,6 +146,20 @@ func TestProperties(t *testing.T) {
 	}
 	if p := DropProperty(p, "A"); string(p) != "B\x01\x02TAGS\x01x\x02K\x01v\x02" {
 		t.Errorf("dropped: %q", p)
+	}
+}
+
+// TestHashOn: going on with a hash is hashing the whole.
+func TestHashOn(t *testing.T) {
+	for _, s := range []string{"", "a", "orders", "größe", "日本", "a😀b", "topic#key"} {
+		for i := range len(s) + 1 {
+			if !utf8.ValidString(s[:i]) {
+				continue
+			}
+			if got := HashOn(JavaHash(s[:i]), []byte(s[i:])); got != JavaHash(s) {
+				t.Errorf("%q at %d: %d, want %d", s, i, got, JavaHash(s))
+			}
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"penstock"
 )
@@ -100,6 +101,22 @@ func JavaHash(s string) int32 {
 			continue
 		}
 		h = 31*h + r
+	}
+	return h
+}
+
+// HashOn goes on with Java's String.hashCode h of what stands before s, whose text is s in UTF-8: HashOn(JavaHash(a), b) is JavaHash(a + b).
+func HashOn(h int32, s []byte) int32 {
+	for len(s) > 0 {
+		if s[0] < utf8.RuneSelf {
+			h, s = 31*h+int32(s[0]), s[1:]
+			continue
+		}
+		r, n := utf8.DecodeRune(s)
+		if r1, r2 := utf16.EncodeRune(r); r1 != utf8.RuneError {
+			h, r = 31*h+r1, r2
+		}
+		h, s = 31*h+r, s[n:]
 	}
 	return h
 }

@@ -22,7 +22,7 @@ type lot struct {
 	c     store.Config
 	bytes int64 // of batches
 	name  queueName
-	tags  []int64
+	gists []gist
 	res   store.Appended
 }
 
@@ -93,15 +93,20 @@ func (l *lot) weigh() error {
 		if !s.messages {
 			continue
 		}
-		name, tag, err := describe(b.Bytes)
+		g, err := s.describe(b.Bytes)
 		if err != nil {
 			return err
 		}
-		if i > 0 && name != l.name {
-			return fmt.Errorf("%w: messages of queue %d of %q and queue %d of %q in one append", penstock.ErrInvalidRecord, l.name.queue, l.name.topic, name.queue, name.topic)
+		if g.half {
+			return fmt.Errorf("%w: message with the flags of a half transaction, which belongs in no queue", penstock.ErrInvalidRecord)
 		}
-		l.name = name
-		l.tags = append(l.tags, tag)
+		if i == 0 {
+			l.name = l.To.nameFor(&g)
+		}
+		if g.queue != l.name.queue || string(g.topic) != l.name.topic {
+			return fmt.Errorf("%w: messages of queue %d of %q and queue %d of %q in one append", penstock.ErrInvalidRecord, l.name.queue, l.name.topic, g.queue, g.topic)
+		}
+		l.gists = append(l.gists, g)
 	}
 	return nil
 }
@@ -195,10 +200,9 @@ func (s *Store) owns(work []lot) error {
 		if l.bytes == 0 {
 			continue
 		}
-		if id, ok := s.names[l.name]; ok && id != l.To.id {
+		if id := s.names.set(l.name, l.To.id); id != l.To.id {
 			return fmt.Errorf("partition %v: %w: queue %d of %q belongs to partition %v", l.To.id, penstock.ErrInvalidRecord, l.name.queue, l.name.topic, id)
 		}
-		s.names[l.name] = l.To.id
 	}
 	return nil
 }
@@ -229,7 +233,7 @@ func (l *lot) publish(at penstock.Position, file *logFile) penstock.Position {
 		h := &l.Batches[i].Header
 		e := entry{base: h.BaseOffset, pos: at, size: h.Size, delta: h.LastDelta, maxAt: h.MaxTimestamp}
 		if p.st.messages {
-			e.tag = l.tags[i]
+			e.tag = l.gists[i].code(h.MaxTimestamp)
 		}
 		p.q.add(e, file.start, h.MaxTimestamp)
 		at += penstock.Position(h.Size)

@@ -31,6 +31,7 @@ func (p *Partition) find(t penstock.Timestamp) (store.Found, error) {
 		return nothing, fmt.Errorf("partition %v: %w", p.id, penstock.ErrClosed)
 	}
 	v := view{p: p, gen: p.gen}
+	defer v.done()
 	groups, count, start, end := slices.Clone(p.q.groups), p.q.count, p.facts.start, p.end
 	p.mu.RUnlock()
 	for i, g := range groups {
@@ -169,6 +170,10 @@ func (p *Partition) Scan(from penstock.Offset, visit func(*penstock.BatchHeader)
 // scan visits batches and returns the offset to go on from.
 func (p *Partition) scan(from, end penstock.Offset, visit func(*penstock.BatchHeader) error) (penstock.Offset, error) {
 	sp, err := p.look(from, end)
+	if err != nil {
+		return from, err
+	}
+	defer sp.done()
 	for err == nil {
 		var e entry
 		var ok bool

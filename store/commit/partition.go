@@ -7,6 +7,7 @@ import (
 	"path"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"penstock"
 	"penstock/disk"
@@ -33,6 +34,8 @@ type Partition struct {
 	kept     kept              // guarded by own: how far the newest of them holds
 	owned    bool              // guarded by own: the file "owner" is there
 	owner    owner             // guarded by own
+
+	name atomic.Pointer[queueName] // as in owner; nil until it is owned
 
 	mu     sync.RWMutex
 	cfg    store.Config    // guarded by mu
@@ -140,9 +143,23 @@ func (p *Partition) claim(name queueName, from penstock.Position) error {
 		h.Release()
 		return fmt.Errorf("partition %v: %w", p.id, err)
 	}
-	p.owned, p.owner = true, o
+	p.setOwner(o)
 	p.st.log.alongside(h)
 	return nil
+}
+
+// setOwner takes over what the file "owner" says.
+func (p *Partition) setOwner(o owner) {
+	p.owned, p.owner = true, o
+	p.name.Store(&o.name)
+}
+
+// nameFor is the queue's name that a message gives, the partition's own where it is that.
+func (p *Partition) nameFor(g *gist) queueName {
+	if n := p.name.Load(); n != nil && n.queue == g.queue && n.topic == string(g.topic) {
+		return *n
+	}
+	return queueName{string(g.topic), g.queue}
 }
 
 // release closes the partition. The caller holds own.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"sort"
 
 	"penstock"
@@ -176,24 +177,36 @@ func (p *Partition) entries(i int64, n int) ([]entry, bool) {
 	return es[:min(n, len(es))], true
 }
 
-// load reads entries from the files. The caller has seen that the files have them.
-func (p *Partition) load(i int64, n int) ([]entry, error) {
+// scratch is the room that a look at a queue works in.
+type scratch struct {
+	es  []entry
+	raw []byte
+}
+
+// bytes is n bytes of it.
+func (sc *scratch) bytes(n int) []byte {
+	sc.raw = slices.Grow(sc.raw[:0], n)[:n]
+	return sc.raw
+}
+
+// load reads up to n entries from the files into sc. The caller has seen that the files have them.
+func (p *Partition) load(sc *scratch, i int64, n int) error {
 	size := p.st.entrySize()
 	n = int(min(int64(n), p.st.o.QueueEntries-i%p.st.o.QueueEntries))
 	h, err := p.queueHandle(p.queueFile(i))
 	if err != nil {
-		return nil, fmt.Errorf("partition %v: queue: %w", p.id, err)
+		return fmt.Errorf("partition %v: queue: %w", p.id, err)
 	}
 	defer h.Release()
-	b := make([]byte, int64(n)*size)
-	if _, err := h.ReadAt(b, i%p.st.o.QueueEntries*size); err != nil {
-		return nil, fmt.Errorf("partition %v: queue entry %d: %w", p.id, i, err)
+	sc.bytes(n * int(size))
+	if _, err := h.ReadAt(sc.raw, i%p.st.o.QueueEntries*size); err != nil {
+		return fmt.Errorf("partition %v: queue entry %d: %w", p.id, i, err)
 	}
-	out := make([]entry, n)
-	for k := range out {
-		out[k] = p.st.parseEntry(b[int64(k)*size:], i+int64(k))
+	sc.es = sc.es[:0]
+	for k := range n {
+		sc.es = append(sc.es, p.st.parseEntry(sc.raw[int64(k)*size:], i+int64(k)))
 	}
-	return out, nil
+	return nil
 }
 
 // queueHandle opens a file of the queue, or takes the one that was read last.
@@ -220,50 +233,94 @@ func (p *Partition) dropHandle() {
 	}
 }
 
-// view is what one look at a queue sees, for those who read entries one after another.
+// view is what one look at a queue sees, for those who read entries one after another. done gives its room back.
 type view struct {
 	p    *Partition
 	gen  int
-	from int64
-	buf  []entry
+	from int64 // place of the first entry in sc
+	sc   *scratch
 }
 
 // errGone says that the queue was cut or trimmed meanwhile: look again.
 var errGone = errors.New("queue changed")
 
-// window is how many entries are read from a queue's file at once.
-const window = 128
+// How many entries are looked up at once: the first time, and later.
+const (
+	firstWindow = 32
+	window      = 128
+)
+
+// done ends the look.
+func (v *view) done() {
+	if v.sc != nil {
+		v.p.st.giveRoom(v.sc)
+		v.sc = nil
+	}
+}
+
+// has is what at returns without looking again.
+func (v *view) has(i int64) (entry, bool) {
+	if v.sc == nil || i < v.from || i-v.from >= int64(len(v.sc.es)) {
+		return entry{}, false
+	}
+	return v.sc.es[i-v.from], true
+}
 
 // at returns entry i.
 func (v *view) at(i int64) (entry, error) {
-	if k := i - v.from; k >= 0 && k < int64(len(v.buf)) {
-		return v.buf[k], nil
+	if e, ok := v.has(i); ok {
+		return e, nil
 	}
-	p := v.p
+	p, n := v.p, window
+	if v.sc == nil {
+		v.sc, n = p.st.room(), firstWindow
+	}
+	v.sc.es = v.sc.es[:0]
 	p.mu.RLock()
 	if p.gen != v.gen || p.closed || i < p.q.first || i >= p.q.count {
 		p.mu.RUnlock()
 		return entry{}, errGone
 	}
-	es, ok := p.entries(i, window)
+	es, ok := p.entries(i, n)
 	if ok {
-		v.buf, v.from = append(v.buf[:0], es...), i
+		v.sc.es, v.from = append(v.sc.es, es...), i
 		p.mu.RUnlock()
-		return v.buf[0], nil
+		return v.sc.es[0], nil
 	}
-	n := int(min(window, p.q.tailFrom()-i))
+	n = int(min(int64(n), p.q.tailFrom()-i))
 	p.mu.RUnlock()
-	es, err := p.load(i, n)
+	err := p.load(v.sc, i, n)
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if p.gen != v.gen || i < p.q.first {
+		v.sc.es = v.sc.es[:0]
 		return entry{}, errGone
 	}
 	if err != nil {
+		v.sc.es = v.sc.es[:0]
 		return entry{}, err
 	}
-	v.buf, v.from = es, i
-	return es[0], nil
+	v.from = i
+	return v.sc.es[0], nil
+}
+
+// maxRoom is how many bytes of room are kept for the next look.
+const maxRoom = 1 << 20
+
+func (s *Store) giveRoom(sc *scratch) {
+	if cap(sc.raw) <= maxRoom {
+		s.scratch.Put(sc)
+	}
+}
+
+// room is what a look works in.
+func (s *Store) room() *scratch {
+	sc, _ := s.scratch.Get().(*scratch)
+	if sc == nil {
+		sc = new(scratch)
+	}
+	sc.es = sc.es[:0]
+	return sc
 }
 
 // place is the place of the entry that holds off, in the group that does, given by the places of its first and behind its last.

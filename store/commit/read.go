@@ -17,13 +17,12 @@ const maxExtents = 1024
 // are neighbours in the log are one extent.
 func (p *Partition) Read(r store.ReadRequest, dst []penstock.Extent) ([]penstock.Extent, error) {
 	for {
-		out, err := p.read(&r, dst)
+		g := gather{p: p, out: dst}
+		err := g.read(&r)
 		if err == nil {
-			return out, nil
+			return g.out, nil
 		}
-		for i := len(dst); i < len(out); i++ {
-			out[i].Release()
-		}
+		g.drop(len(dst))
 		if !errors.Is(err, errGone) {
 			return dst, err
 		}
@@ -38,7 +37,8 @@ type span struct {
 	limit penstock.Offset // nothing at or above it
 }
 
-// look checks a request against the bounds and the damaged places, and finds its first entry. An empty span has i at to.
+// look checks a request against the bounds and the damaged places, and finds its first entry. An empty span has i at to. Whoever got one
+// ends it by done.
 func (p *Partition) look(from, limit penstock.Offset) (span, error) {
 	p.mu.RLock()
 	sp, lo, hi, err := p.within(from, limit)
@@ -46,7 +46,9 @@ func (p *Partition) look(from, limit penstock.Offset) (span, error) {
 	if err != nil || sp.to == 0 {
 		return sp, err
 	}
-	sp.i, err = sp.place(from, lo, hi)
+	if sp.i, err = sp.place(from, lo, hi); err != nil {
+		sp.done()
+	}
 	return sp, err
 }
 
@@ -86,51 +88,36 @@ func (sp *span) next() (e entry, ok bool, err error) {
 	return e, true, nil
 }
 
-// run is an extent that is growing.
-type run struct {
-	file *logFile
-	from penstock.Position
-	end  penstock.Position
-}
-
-func (p *Partition) read(r *store.ReadRequest, dst []penstock.Extent) ([]penstock.Extent, error) {
-	sp, err := p.look(r.From, r.Limit)
-	if err != nil || r.Max <= 0 && !r.Whole {
-		return dst, err
+func (g *gather) read(r *store.ReadRequest) error {
+	sp, err := g.p.look(r.From, r.Limit)
+	if err != nil {
+		return err
 	}
-	out, left, cur := dst, r.Max, run{}
-	flush := func() {
-		if cur.file != nil {
-			out = append(out, cur.file.h.Extent(int64(cur.from-cur.file.start), int64(cur.end-cur.from)))
-			cur.file.h.Release()
-		}
-		cur = run{}
+	defer sp.done()
+	if r.Max <= 0 && !r.Whole {
+		return nil
 	}
-	for first := true; len(out)-len(dst) < maxExtents; first = false {
+	left, from := r.Max, len(g.out)
+	for first := true; len(g.out)-from < maxExtents; first = false {
 		e, ok, err := sp.next()
 		if err != nil {
-			flush()
-			return out, err
+			return err
 		}
-		if !ok || int64(e.size) > left && !(first && r.Whole) {
+		if !ok {
+			break
+		}
+		if int64(e.size) > left && !(first && r.Whole) {
+			sp.i--
 			break
 		}
 		left -= int64(e.size)
-		if cur.file != nil && e.pos == cur.end && e.pos < cur.file.end() {
-			cur.end += penstock.Position(e.size)
-			continue
+		if err := g.add(&e); err != nil {
+			return err
 		}
-		flush()
-		f, err := p.st.log.open(e.pos)
-		if err != nil {
-			p.quarantine(e.base, e.last()+1, err)
-			return out, fmt.Errorf("partition %v: batch at %d: %w", p.id, e.base, err)
-		}
-		cur = run{f, e.pos, e.pos + penstock.Position(e.size)}
 	}
-	flush()
-	p.ahead(&sp)
-	return out, nil
+	g.flush()
+	g.p.ahead(&sp)
+	return nil
 }
 
 // aheadEntries is how many batches behind a cold read the kernel is told of.
@@ -140,7 +127,7 @@ const aheadEntries = 16
 func (p *Partition) ahead(sp *span) {
 	end := penstock.Position(p.st.log.end.Load())
 	for range aheadEntries {
-		if k := sp.i - sp.from; k < 0 || k >= int64(len(sp.buf)) {
+		if _, ok := sp.has(sp.i); !ok {
 			return // nothing is read for a hint
 		}
 		e, ok, err := sp.next()

@@ -161,7 +161,7 @@ func (s *Store) loadAll(c *checkpoint) error {
 			return fmt.Errorf("partition %v: %w", id, err)
 		}
 		if p.owned {
-			s.names[p.owner.name] = id
+			s.names.set(p.owner.name, id)
 		}
 	}
 	return nil
@@ -185,9 +185,12 @@ func (p *Partition) readFiles(c *checkpoint) error {
 			}
 		case e.Name == ownerFile:
 			b, err := p.st.d.ReadFile(path.Join(p.dir, e.Name), maxSmallBytes)
+			var o owner
 			if err == nil {
-				p.owner, err = parseOwner(b)
-				p.owned = err == nil
+				o, err = parseOwner(b)
+			}
+			if err == nil {
+				p.setOwner(o)
 			}
 			if err != nil && !errors.Is(err, errFile) {
 				return err
@@ -303,8 +306,9 @@ func (p *Partition) finish() error {
 		if err := p.remove(ownerFile); err != nil {
 			return err
 		}
-		delete(p.st.names, p.owner.name)
+		p.st.names.drop(p.id)
 		p.owned, p.owner = false, owner{}
+		p.name.Store(nil)
 	}
 	f := p.current()
 	f.start = min(f.start, p.end)
@@ -450,12 +454,12 @@ func (w *walk) step(f *logFile) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		name, tag, err := describe(b)
+		g, err := w.s.describe(b)
 		if err != nil {
 			return 0, err
 		}
-		if id, ok := w.s.names[name]; ok {
-			err = w.take(w.s.parts[id], f, b, w.pos, tag)
+		if id, ok := w.s.names.holder(g.topic, g.queue); ok && !g.half {
+			err = w.take(w.s.parts[id], f, b, w.pos, &g)
 		}
 		return int64(len(b)), err
 	}
@@ -525,7 +529,7 @@ func (w *walk) frame(f *logFile, id penstock.PartitionID, b []byte) error {
 		if i+1 < len(cuts) {
 			to = cuts[i+1]
 		}
-		if err := w.take(p, f, b[at:to], w.pos+frameSize+penstock.Position(at), 0); err != nil {
+		if err := w.take(p, f, b[at:to], w.pos+frameSize+penstock.Position(at), &gist{}); err != nil {
 			return err
 		}
 	}
@@ -533,7 +537,7 @@ func (w *walk) frame(f *logFile, id penstock.PartitionID, b []byte) error {
 }
 
 // take adds the entry of a whole batch to its partition's queue, unless it is there, or void, or somebody else's who was removed.
-func (w *walk) take(p *Partition, f *logFile, b []byte, at penstock.Position, tag int64) error {
+func (w *walk) take(p *Partition, f *logFile, b []byte, at penstock.Position, g *gist) error {
 	h, err := w.s.f.Header(b[:w.s.f.HeaderSize()])
 	if err != nil {
 		return err
@@ -545,7 +549,7 @@ func (w *walk) take(p *Partition, f *logFile, b []byte, at penstock.Position, ta
 		p.hole(h.BaseOffset, f)
 	}
 	w.walked++
-	p.q.add(entry{base: h.BaseOffset, pos: at, size: h.Size, delta: h.LastDelta, maxAt: h.MaxTimestamp, tag: tag}, f.start, h.MaxTimestamp)
+	p.q.add(entry{base: h.BaseOffset, pos: at, size: h.Size, delta: h.LastDelta, maxAt: h.MaxTimestamp, tag: g.code(h.MaxTimestamp)}, f.start, h.MaxTimestamp)
 	p.end = h.NextOffset()
 	if h.Epoch > p.lastEpoch() {
 		p.facts.epochs = store.AssignEpoch(p.facts.epochs, store.EpochStart{Epoch: h.Epoch, Start: h.BaseOffset})

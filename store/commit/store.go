@@ -32,6 +32,9 @@ type Options struct {
 	FileBytes     int64        // size of a file of the log, for files made from now on; default 1 GiB, at most MaxFileBytes
 	QueueEntries  int64        // entries in a file of a queue, for ever; default 300,000 as RocketMQ has it
 	NoPreallocate bool         // do not reserve blocks ahead of the end
+	// DelayLevels are the delays of RocketMQ's levels, from 1 on, to the millisecond: with them the queues of SCHEDULE_TOPIC_XXXX say when
+	// messages are due. Default RocketMQ's 18, from 1 s to 2 h (messageDelayLevel).
+	DelayLevels []time.Duration
 
 	tail int // entries of a queue in memory at which they are written; a sixteenth stays. Tests have fewer.
 }
@@ -58,6 +61,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.tail <= 0 {
 		o.tail = maxTail
+	}
+	if o.DelayLevels == nil {
+		o.DelayLevels = defaultDelays[:]
 	}
 	o.FileBytes = min(max(o.FileBytes, MinFileBytes), MaxFileBytes)
 	return o
@@ -93,10 +99,12 @@ type Store struct {
 	marker atomic.Bool   // the marker of a clean stop is on the disk
 	seq    atomic.Uint64 // number of the last checkpoint
 
+	scratch sync.Pool // of *scratch
+
 	checking sync.Mutex // one checkpoint at a time
 
-	w     sync.Mutex                         // held over the write to the log
-	names map[queueName]penstock.PartitionID // guarded by w: whose messages are
+	w     sync.Mutex // held over the write to the log
+	names *names     // of the message format
 
 	mu     sync.Mutex
 	parts  map[penstock.PartitionID]*Partition // guarded by mu: all that have files or are open
@@ -109,7 +117,7 @@ var _ store.Store = (*Store)(nil)
 // the log.
 func New(d *disk.Disk, f store.Format, o Options) (*Store, error) {
 	s := &Store{d: d, f: f, o: o.withDefaults(), dir: path.Join(rootDir, f.Kind().String()), messages: f.Kind() == penstock.FormatMessage,
-		names: map[queueName]penstock.PartitionID{}, parts: map[penstock.PartitionID]*Partition{}}
+		names: newNames(), parts: map[penstock.PartitionID]*Partition{}}
 	s.log = newLog(s)
 	if err := s.recover(); err != nil {
 		s.log.close()
@@ -186,9 +194,7 @@ func (s *Store) Remove(id penstock.PartitionID) error {
 	}
 	s.mu.Unlock()
 	s.w.Lock()
-	if s.names[p.owner.name] == id {
-		delete(s.names, p.owner.name)
-	}
+	s.names.drop(id)
 	s.w.Unlock()
 	return s.dropFiles()
 }

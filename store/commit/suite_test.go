@@ -83,7 +83,7 @@ func factory(f store.Format, batch func(storetest.Spec) penstock.Batch, fileByte
 	if f.Kind() == penstock.FormatMessage {
 		head = 0
 	}
-	return storetest.Factory{
+	fac := storetest.Factory{
 		Format: f,
 		Open: func(d *disk.Disk) (store.Store, error) {
 			s, err := New(d, f, Options{FileBytes: fileBytes, QueueEntries: suiteEntries, tail: 32})
@@ -96,6 +96,24 @@ func factory(f store.Format, batch func(storetest.Spec) penstock.Batch, fileByte
 		Batch:     batch,
 		Check:     func(d *disk.Disk) error { return checkFiles(d, f) },
 	}
+	if f.Kind() == penstock.FormatMessage {
+		fac.Tag, fac.Position = tagOfMessage, positionOfMessage
+	}
+	return fac
+}
+
+// tagOfMessage and positionOfMessage are read by another hand than the store's.
+func tagOfMessage(b []byte) int64 {
+	m, err := message.Parse(b)
+	if err != nil {
+		panic(err)
+	}
+	tag, _ := message.Property(m.Properties, message.PropertyTags)
+	return message.TagCode(string(tag))
+}
+
+func positionOfMessage(b []byte) penstock.Position {
+	return penstock.Position(binary.BigEndian.Uint64(b[28:]))
 }
 
 func TestRecord(t *testing.T) { storetest.Run(t, factory(record.Format{}, makeBatch, suiteFile)) }
@@ -183,7 +201,9 @@ func checkQueue(p *Partition, snap *snapshot, log func(pos, n int64) []byte) err
 			return fmt.Errorf("entry %d is %+v, the batch there has %+v, %v", i, e, h, err)
 		}
 		if p.st.messages {
-			if m, err := message.Parse(b); err != nil || m.Position != e.pos || tagOf(m.Properties) != e.tag || e.tag == 0 {
+			m, err := message.Parse(b)
+			tag, _ := message.Property(m.Properties, message.PropertyTags)
+			if err != nil || m.Position != e.pos || message.TagCode(string(tag)) != e.tag || e.tag == 0 {
 				return fmt.Errorf("entry %d is %+v, the message there %+v, %v", i, e, m, err)
 			}
 		}

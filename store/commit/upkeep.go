@@ -235,6 +235,7 @@ func (p *Partition) edge(off penstock.Offset) (int64, penstock.Offset, error) {
 	}
 	g := p.q.groupOf(off)
 	v := view{p: p, gen: p.gen}
+	defer v.done()
 	i, err := v.place(off, p.q.groups[g].idx, p.q.groupEnd(g))
 	if err != nil {
 		return 0, 0, err
@@ -246,6 +247,7 @@ func (p *Partition) edge(off penstock.Offset) (int64, penstock.Offset, error) {
 // bytesBefore sums up the batches before place idx that lie in the same file of the log. The caller holds own.
 func (p *Partition) bytesBefore(idx int64) (sum int64, err error) {
 	v := view{p: p, gen: p.gen}
+	defer v.done()
 	i := 0
 	for i < len(p.q.groups) && p.q.groupEnd(i) <= idx {
 		i++

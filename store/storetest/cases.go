@@ -20,7 +20,7 @@ func cases() []testCase {
 	return []testCase{
 		{"Empty", testEmpty}, {"Stamps", testStamps}, {"Refuses", testRefuses}, {"ReadCuts", testReadCuts}, {"RollByTime", testRollByTime},
 		{"RetainByAge", testRetainByAge}, {"RetainBySize", testRetainBySize}, {"RetainBelowStart", testRetainBelowStart}, {"DeleteWhileRead", testDeleteWhileRead},
-		{"Truncate", testTruncate}, {"Epochs", testEpochs}, {"States", testStates}, {"FindTimes", testFindTimes}, {"RemoveAndList", testRemoveAndList},
+		{"Truncate", testTruncate}, {"Epochs", testEpochs}, {"States", testStates}, {"FindTimes", testFindTimes}, {"Pull", testPull}, {"Locate", testLocate}, {"RemoveAndList", testRemoveAndList},
 		{"Closed", testClosed}, {"SyncFails", testSyncFails}, {"Durable", testDurable}, {"Concurrent", testConcurrent},
 	}
 }

@@ -26,6 +26,10 @@ type Factory struct {
 	FileBytes func(batch int64) Factory
 	// Batch makes a validated batch. A format may make one of one record whatever is asked for.
 	Batch func(Spec) penstock.Batch
+	// Tag is the code of a batch's tag, by which store.Queue chooses, and Position where its bytes say that it lies. Both are nil for formats
+	// that have none.
+	Tag      func(batch []byte) int64
+	Position func(batch []byte) penstock.Position
 	// Check compares the files of a store that was closed cleanly with each other, nil for none: that the indexes are what a
 	// simpler hand would build from the logs, and that no file is there without need.
 	Check func(d *disk.Disk) error

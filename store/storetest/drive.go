@@ -43,7 +43,7 @@ func smallConfig() store.Config {
 }
 
 func newWorld(f Factory, seed uint64) *world {
-	return &world{f: f, still: stillness{make(chan struct{}, 1)}, r: rand.New(rand.NewPCG(seed, 1)), fs: disktest.New(), w: newTwin(f.Format), now: 1_700_000_000_000, journal: seed%2 == 1}
+	return &world{f: f, still: stillness{make(chan struct{}, 1)}, r: rand.New(rand.NewPCG(seed, 1)), fs: disktest.New(), w: newTwin(f), now: 1_700_000_000_000, journal: seed%2 == 1}
 }
 
 // start opens disk, store and partition.
@@ -115,7 +115,7 @@ type step struct {
 func steps() []step {
 	return []step{
 		{30, (*world).append}, {10, (*world).read}, {12, (*world).commit}, {2, (*world).checkpoint}, {2, (*world).retain},
-		{2, (*world).truncate}, {2, (*world).setStart}, {2, (*world).newEpoch}, {3, (*world).saveState}, {3, (*world).find}, {2, (*world).scan}, {2, (*world).age},
+		{2, (*world).truncate}, {2, (*world).setStart}, {2, (*world).newEpoch}, {3, (*world).saveState}, {3, (*world).find}, {2, (*world).scan}, {2, (*world).age}, {8, (*world).pull}, {2, (*world).locate},
 	}
 }
 

@@ -162,7 +162,7 @@ func script(x *world) error {
 	do := []func(*world) error{
 		(*world).newEpoch, (*world).append, (*world).commit, (*world).append, (*world).append, (*world).append, (*world).append, (*world).append,
 		(*world).commit, (*world).saveState, (*world).checkpoint, (*world).append, (*world).age, (*world).append, (*world).truncate, (*world).append, (*world).commit,
-		(*world).setStart, (*world).read, (*world).find, (*world).append, (*world).append, (*world).retain, (*world).append, (*world).commit, (*world).scan, (*world).saveState,
+		(*world).setStart, (*world).read, (*world).find, (*world).append, (*world).append, (*world).retain, (*world).append, (*world).commit, (*world).pull, (*world).locate, (*world).scan, (*world).saveState,
 	}
 	for _, f := range do {
 		if err := f(x); err != nil || x.fs.Halted() {

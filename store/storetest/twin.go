@@ -26,6 +26,7 @@ type ack struct {
 // twin is the dumb double of a partition: a slice of batches, and what is promised of it.
 type twin struct {
 	f       store.Format
+	tag     func([]byte) int64 // nil where batches have none
 	batches []kept
 	start   penstock.Offset
 	end     penstock.Offset
@@ -46,8 +47,8 @@ type saved struct {
 	state []byte
 }
 
-func newTwin(f store.Format) *twin {
-	return &twin{f: f, cutTo: penstock.NoOffset, states: map[penstock.Offset][]byte{}, gone: map[penstock.Offset][]byte{}}
+func newTwin(f Factory) *twin {
+	return &twin{f: f.Format, tag: f.Tag, cutTo: penstock.NoOffset, states: map[penstock.Offset][]byte{}, gone: map[penstock.Offset][]byte{}}
 }
 
 // appended adds batches that were appended in an epoch, after which the log ends at mark.
@@ -174,6 +175,9 @@ func (w *twin) same(p store.Partition, r *rand.Rand) error {
 	if err := w.scan(p, w.start); err != nil {
 		return err
 	}
+	if err := w.pullAll(p, r); err != nil {
+		return err
+	}
 	if err := w.epochs(p); err != nil {
 		return err
 	}
@@ -219,15 +223,7 @@ func readBytes(p store.Partition, q store.ReadRequest) ([]byte, error) {
 		return nil, err
 	}
 	defer penstock.ReleaseAll(es)
-	var out []byte
-	for _, e := range es {
-		b := make([]byte, e.Len)
-		if n, err := e.File.ReadAt(b, e.Off); n < len(b) {
-			return nil, fmt.Errorf("extent of %d bytes at %d: %d read: %w", e.Len, e.Off, n, err)
-		}
-		out = append(out, b...)
-	}
-	return out, nil
+	return extentBytes(es)
 }
 
 // scan compares headers.
