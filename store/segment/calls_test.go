@@ -44,6 +44,8 @@ func TestDiskCalls(t *testing.T) {
 	part("set epoch", func() { must(t, r.p.SetEpoch(1)) })
 	part("save state", func() { must(t, r.p.SaveState(1, []byte("state"))) })
 	part("checkpoint", func() { must(t, r.s.Checkpoint()) })
+	part("checkpoint again, at rest", func() { must(t, r.s.Checkpoint()) })
+	part("and again", func() { must(t, r.s.Checkpoint()) })
 	part("roll", func() { r.p.Configure(store.Config{SegmentBytes: 1, IndexInterval: 300}); r.add(1) })
 	part("checkpoint after a roll", func() { must(t, r.s.Checkpoint()) })
 	part("truncate", func() { must(t, r.p.Truncate(2)) })

@@ -3,7 +3,7 @@ package segment
 import (
 	"errors"
 	"fmt"
-	"maps"
+	"hash/crc64"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,12 +26,14 @@ func (s *Store) Checkpoint() error {
 	return s.checkpoint(s.opened(), false)
 }
 
-// checkpoint does it for ps; closing writes what the end of the process needs as well.
+// checkpoint does it for ps; closing writes what the end of the process needs as well. Where nothing has changed since the last
+// one the file stays as it is, and so does its number: a node at rest writes nothing.
 func (s *Store) checkpoint(ps []*Partition, closing bool) error {
-	seq := s.seq.Add(1)
-	at, made := make([]point, len(ps)), make([]bool, len(ps))
+	seq, cuts := s.seq.Add(1), s.cuts.Load()
+	at, made := make([]noted, len(ps)), make([]bool, len(ps))
 	for i, p := range ps {
-		if at[i], made[i] = p.beginCheckpoint(closing); !made[i] {
+		at[i].id = p.id
+		if at[i].point, made[i] = p.beginCheckpoint(closing); !made[i] {
 			continue
 		}
 		if p.Synced() < store.Mark(at[i].next) {
@@ -41,9 +43,7 @@ func (s *Store) checkpoint(ps []*Partition, closing bool) error {
 	if err := s.writeEpochs(ps); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	s.mu.Lock()
-	all := maps.Clone(s.points)
-	s.mu.Unlock()
+	rest := s.unopened()
 	gone, errs := make([]bool, len(ps)), make([]error, len(ps))
 	each(len(ps), func(i int) {
 		if made[i] {
@@ -53,19 +53,49 @@ func (s *Store) checkpoint(ps []*Partition, closing bool) error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	for i, p := range ps {
-		switch {
-		case gone[i]:
-			delete(all, p.id)
-		case made[i]:
-			all[p.id] = at[i]
+	pts := points{seq: seq, of: at[:0]}
+	for i := range at {
+		if made[i] && !gone[i] {
+			pts.of = append(pts.of, at[i])
 		}
 	}
-	pts := points{seq: seq, of: all}
-	if err := s.d.WriteFile(s.name(pointsFile), pts.append(nil)); err != nil {
+	pts.of = append(pts.of, rest...)
+	slices.SortFunc(pts.of, func(a, b noted) int { return a.before(&b) })
+	return s.writePoints(&pts, cuts, closing)
+}
+
+// said is what a checkpoint says: the checksum of its points, and of how many truncations it knows. The zero value is nothing.
+type said struct {
+	sum, cuts uint64
+	some      bool
+}
+
+// unopened are the points of partitions that were not opened since the start.
+func (s *Store) unopened() []noted {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []noted
+	for id, f := range s.points {
+		out = append(out, noted{id, f})
+	}
+	return out
+}
+
+// writePoints replaces the file of recovery points, unless what it says is there already and always is not set. A number that was
+// not written is given to the next checkpoint: a truncation that saw it meanwhile declares one point more void than it must.
+func (s *Store) writePoints(pts *points, cuts uint64, always bool) error {
+	b := pts.append(nil)
+	body := b[pointHead-4 : len(b)-crcSize] // from the count on, the number left out
+	say := said{crc64.Checksum(body, crc64.MakeTable(crc64.ECMA)), cuts, true}
+	if say == s.last && !always {
+		s.seq.Store(pts.seq - 1)
+		return nil
+	}
+	s.last = said{}
+	if err := s.d.WriteFile(s.name(pointsFile), b); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	s.keepPoints(all)
+	s.last = say
 	return nil
 }
 
@@ -155,17 +185,6 @@ func each(n int, do func(i int)) {
 		})
 	}
 	wg.Wait()
-}
-
-// keepPoints remembers what was written, for partitions that are not open at the next checkpoint.
-func (s *Store) keepPoints(all map[penstock.PartitionID]point) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for id := range all {
-		if _, ok := s.points[id]; ok {
-			s.points[id] = all[id]
-		}
-	}
 }
 
 // beginCheckpoint writes what the log's files can do without a sync and returns the facts of the active segment, which

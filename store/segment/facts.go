@@ -1,10 +1,13 @@
 package segment
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 
 	"penstock"
 )
@@ -205,7 +208,18 @@ func parseManifest(b []byte) (*manifest, error) {
 // points is the content of the file segment.checkpoint: for each partition its active segment as far as it is durable.
 type points struct {
 	seq uint64
-	of  map[penstock.PartitionID]point
+	of  []noted // by topic and number, each once
+}
+
+// noted is a partition with its point.
+type noted struct {
+	id penstock.PartitionID
+	point
+}
+
+// before orders points in the file, so that two with the same content are the same bytes.
+func (n *noted) before(o *noted) int {
+	return cmp.Or(bytes.Compare(n.id.Topic[:], o.id.Topic[:]), cmp.Compare(n.id.Partition, o.id.Partition))
 }
 
 // point is what the checkpoint says of one partition.
@@ -220,14 +234,16 @@ type kept struct{ saved, until penstock.Offset }
 
 func (p *points) append(dst []byte) []byte {
 	from := len(dst)
+	dst = slices.Grow(dst, pointHead+len(p.of)*pointSize+crcSize)
 	dst = binary.BigEndian.AppendUint32(dst, checkpointMagic)
 	dst = binary.BigEndian.AppendUint32(dst, pointsVersion)
 	dst = binary.BigEndian.AppendUint64(dst, p.seq)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.of)))
-	for id, f := range p.of {
-		dst = append(dst, id.Topic[:]...)
-		dst = binary.BigEndian.AppendUint32(dst, uint32(id.Partition))
-		dst = f.append(dst)
+	for i := range p.of {
+		f := &p.of[i]
+		dst = append(dst, f.id.Topic[:]...)
+		dst = binary.BigEndian.AppendUint32(dst, uint32(f.id.Partition))
+		dst = f.facts.append(dst)
 		dst = binary.BigEndian.AppendUint64(dst, uint64(f.kept.saved))
 		dst = binary.BigEndian.AppendUint64(dst, uint64(f.kept.until))
 	}
@@ -235,7 +251,7 @@ func (p *points) append(dst []byte) []byte {
 }
 
 func parsePoints(b []byte) (points, error) {
-	p := points{of: map[penstock.PartitionID]point{}}
+	var p points
 	r, err := unsealVersion(b, checkpointMagic, pointsVersion, pointHead)
 	if err != nil {
 		return p, err
@@ -245,6 +261,7 @@ func parsePoints(b []byte) (points, error) {
 	if n*pointSize != int64(len(r.b)) {
 		return p, fmt.Errorf("%w: %d points in %d bytes", errFile, n, len(r.b))
 	}
+	p.of = make([]noted, 0, n)
 	for range n {
 		var id penstock.PartitionID
 		copy(id.Topic[:], r.b)
@@ -254,7 +271,7 @@ func parsePoints(b []byte) (points, error) {
 		if !f.valid() {
 			return p, fmt.Errorf("%w: point of %v", errFile, id)
 		}
-		p.of[id] = f
+		p.of = append(p.of, noted{id, f})
 	}
 	return p, nil
 }

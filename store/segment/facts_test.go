@@ -33,7 +33,7 @@ func TestFactsRoundTrip(t *testing.T) {
 	if got, err := parseManifest(b); err != nil || !reflect.DeepEqual(*got, m) {
 		t.Errorf("manifest %+v, want %+v, %v", got, m, err)
 	}
-	p := points{seq: 77, of: map[penstock.PartitionID]point{{Topic: penstock.TopicID{1, 2}, Partition: 3}: {f, kept{penstock.NoOffset, 7}}}}
+	p := points{seq: 77, of: []noted{{penstock.PartitionID{Topic: penstock.TopicID{1, 2}, Partition: 3}, point{f, kept{penstock.NoOffset, 7}}}}}
 	b2 := p.append(nil)
 	if len(b2) != pointHead+pointSize+crcSize {
 		t.Errorf("points of %d bytes", len(b2))

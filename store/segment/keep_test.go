@@ -84,3 +84,37 @@ func TestCheckpointAfterRemoval(t *testing.T) {
 		t.Errorf("left of the topic: %v, %v", es, err)
 	}
 }
+
+// TestCheckpointAtRest: a checkpoint that would say what the last one says is not written, and what is there goes on to count: after a
+// crash, after a truncation, and at a clean stop.
+func TestCheckpointAtRest(t *testing.T) {
+	r := newRig(t, store.Config{})
+	r.add(10)
+	for range 5 {
+		must(t, r.s.Checkpoint())
+	}
+	r.fs = r.fs.Crash(1)
+	r.open()
+	if n := r.s.walked.Load(); n != 0 {
+		t.Errorf("%d bytes walked behind a recovery point", n)
+	}
+	for range 3 {
+		must(t, r.s.Checkpoint())
+	}
+	must(t, r.p.Truncate(8))
+	r.add(2)
+	must(t, r.s.Checkpoint())
+	r.fs = r.fs.Crash(2)
+	r.open()
+	if _, end := r.p.Bounds(); end != 10 || r.s.walked.Load() != 0 {
+		t.Errorf("end %d, %d bytes walked after a truncation and a checkpoint", end, r.s.walked.Load())
+	}
+	for range 3 {
+		must(t, r.s.Checkpoint())
+	}
+	r.stop()
+	r.open()
+	if !r.s.Clean() {
+		t.Error("a stop after checkpoints at rest is not clean")
+	}
+}

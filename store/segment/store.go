@@ -109,7 +109,9 @@ type Store struct {
 	settled   bool                           // what was on the disk at the start is durable, names and bytes
 	pointSeq  uint64                         // number of the checkpoint found at the start
 	points    map[penstock.PartitionID]point // what it said of partitions that were not opened; guarded by mu
-	seq       atomic.Uint64                  // number of the last checkpoint begun
+	seq       atomic.Uint64                  // number of the last checkpoint begun, unless nothing had changed
+	cuts      atomic.Uint64                  // truncations, each of which makes points void
+	last      said                           // by the last one written; guarded by checking
 	recovered atomic.Int64                   // partitions that were walked since the last checkpoint
 	walked    atomic.Int64                   // bytes of them
 	marker    atomic.Bool                    // the clean-shutdown marker is on the disk
@@ -175,7 +177,10 @@ func (s *Store) readPoints() error {
 		if err != nil {
 			s.o.Logger.Error("recovery points cannot be used, walking all logs", "err", err)
 		} else {
-			s.points, s.pointSeq = pts.of, pts.seq
+			for _, n := range pts.of {
+				s.points[n.id] = n.point
+			}
+			s.pointSeq = pts.seq
 			s.seq.Store(pts.seq)
 		}
 	}

@@ -157,6 +157,7 @@ func (p *Partition) cutManifest(c cutPlan, kept []*segment) error {
 	if old > int64(c.end) {
 		p.start.Store(int64(max(c.end, kept[0].base)))
 	}
+	p.st.cuts.Add(1)
 	if err := p.writeManifest(kept, p.st.seq.Load()); err != nil {
 		p.start.Store(old)
 		p.mu.Lock()
