@@ -16,16 +16,24 @@ type Description struct {
 	Members      []MemberState
 }
 
-// Describe describes a group. Metadata and assignments are told while it is stable. Errors: ErrGroupNotFound.
+// Describe describes a group. Metadata and assignments are told while it is stable. RocketMQ's consumers are members too; they have neither.
+// Errors: ErrGroupNotFound.
 func (c *Coordinator) Describe(name string) (Description, error) {
 	g, err := c.lock(name, false)
 	if err != nil {
 		return Description{}, err
 	}
+	if g != nil {
+		defer g.mu.Unlock()
+	}
+	if c.o.Roster != nil {
+		if crew, ok := c.o.Roster.Consumers(name); ok {
+			return crew.description(), nil
+		}
+	}
 	if g == nil {
 		return Description{}, ErrGroupNotFound
 	}
-	defer g.mu.Unlock()
 	d := g.describe()
 	s := g.machine.State()
 	for i := range s.Members {
@@ -63,6 +71,14 @@ func (c *Coordinator) List() ([]Description, error) {
 			g.mu.Unlock()
 		}
 	})
+	if crews := c.o.Roster.descriptions(); len(crews) > 0 {
+		byName := func(d Description, name string) int { return strings.Compare(d.Name, name) }
+		all = slices.DeleteFunc(all, func(d Description) bool {
+			_, found := slices.BinarySearchFunc(crews, d.Name, byName)
+			return found
+		})
+		all = append(all, crews...)
+	}
 	slices.SortFunc(all, func(a, b Description) int { return strings.Compare(a.Name, b.Name) })
 	return all, err
 }
@@ -73,16 +89,20 @@ func (c *Coordinator) Delete(name string, answer func(error)) {
 	g, err := c.lock(name, false)
 	if err == nil && g == nil {
 		err = ErrGroupNotFound
+		if c.o.Roster.has(name) {
+			err = ErrGroupNotEmpty
+		}
 	}
 	if err != nil {
 		answer(err)
 		return
 	}
 	defer g.mu.Unlock()
-	if g.machine.phase != Empty {
+	if g.machine.phase != Empty || c.o.Roster.has(name) {
 		go answer(ErrGroupNotEmpty)
 		return
 	}
+	c.notes.dropAll(name)
 	g.machine = NewMachine(c.o.Limits)
 	g.erase(g.places(func(place) bool { return true }), true, answer)
 	g.drop()
@@ -118,7 +138,7 @@ func (c *Coordinator) deleteOffsets(name string, which []DeleteOffset, answer fu
 	asked := map[place]bool{}
 	for i := range which {
 		d := &which[i]
-		if d.Err == nil && g.machine.phase != Empty && g.machine.offered(d.Topic) {
+		if d.Err == nil && (g.machine.phase != Empty && g.machine.offered(d.Topic) || c.o.Roster.reads(name, d.Topic)) {
 			d.Err = ErrSubscribed
 		}
 		if d.Err == nil {

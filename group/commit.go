@@ -13,6 +13,7 @@ type Commit struct {
 	InstanceID string
 	Generation int32         // negative for a consumer that assigns itself
 	Keep       time.Duration // how long to keep them whatever the group does; 0 or negative: the broker's retention
+	Rocket     bool          // of RocketMQ's consumers, or of the broker itself: the group may have members in the roster
 	Offsets    []CommitOffset
 }
 
@@ -30,9 +31,10 @@ type CommitOffset struct {
 
 // Commit stores offsets. answer is called once, possibly before Commit returns, when they are as durable as the journal's topic promises and
 // readers see them, or with the error that kept them from it, which counts for all: ErrUnknownMember,
-// ErrIllegalGeneration, ErrFencedInstance, ErrRebalanceInProgress, and what replica.Partition.Append returns. After an error of the
+// ErrIllegalGeneration, ErrFencedInstance, ErrRebalanceInProgress, ErrOtherKind, and what replica.Partition.Append returns. After an error of the
 // disk they may be stored or not.
 func (c *Coordinator) Commit(name string, r *Commit, answer func(error)) {
+	c.notes.drop(name, r.Offsets)
 	err := c.commit(name, r, answer)
 	if err != nil {
 		answer(err)
@@ -54,7 +56,10 @@ func (c *Coordinator) commit(name string, r *Commit, answer func(error)) error {
 	}
 	var out calls
 	err = g.step(Check{MemberID: r.MemberID, InstanceID: r.InstanceID, Generation: r.Generation}, &out)
-	if err == nil {
+	switch {
+	case err != nil && r.Rocket, err == nil && !r.Rocket && c.o.Roster.has(name):
+		err = fmt.Errorf("%w: group %q", ErrOtherKind, name)
+	case err == nil:
 		err = g.commit(r, answer)
 	}
 	g.unlock(out)

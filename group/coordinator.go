@@ -21,6 +21,7 @@ import (
 type Coordinator struct {
 	o       Options
 	alarm   *alarm
+	notes   *notes
 	figures figures
 	ctx     context.Context
 	stop    context.CancelFunc
@@ -49,9 +50,14 @@ func New(o Options) *Coordinator {
 		panic("group: Topics and Partitions are demanded")
 	}
 	c := &Coordinator{o: o.withDefaults(), alarm: newAlarm()}
+	c.notes = newNotes(c)
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.figures = newFigures(c)
+	if c.o.Roster != nil {
+		c.o.Roster.coordinator = c
+	}
 	c.tasks.Go(func() { c.alarm.run(c.ctx, c.o.Now) })
+	c.tasks.Go(func() { c.notes.run(c.ctx) })
 	c.o.Topics.Subscribe(c.follow)
 	return c
 }
@@ -65,6 +71,7 @@ func (c *Coordinator) Leave() {
 // Close ends the coordinator. It is called when nobody asks any more and before the partitions are closed.
 func (c *Coordinator) Close() {
 	c.Leave()
+	c.notes.close()
 	c.following.Lock()
 	c.stop()
 	c.following.Unlock()
@@ -340,11 +347,15 @@ func (c *Coordinator) Join(name string, j Join, answer func(JoinAnswer)) (forget
 	if err == nil {
 		g, err = c.member(name, j.MemberID == "")
 	}
+	var out calls
+	if err == nil && g.machine.phase == Empty && c.o.Roster.has(name) {
+		err = fmt.Errorf("%w: group %q has RocketMQ's", ErrOtherKind, name)
+		g.unlock(out)
+	}
 	if err != nil {
 		answer(refusal(0, err, j.MemberID))
 		return nothing
 	}
-	var out calls
 	j.Token = g.wait(func(e Effect) { answer(e.(JoinAnswer)) })
 	g.step(j, &out)
 	g.unlock(out)

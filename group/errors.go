@@ -23,6 +23,8 @@ var (
 	ErrLoading              = errors.New("coordinator is loading its state")
 	ErrNotCoordinator       = errors.New("not the coordinator of the group")
 	ErrUnavailable          = errors.New("coordinator not available")
+	ErrOtherKind            = errors.New("group has members of the other protocol: a group's members are Kafka's or RocketMQ's, not both")
+	ErrRosterFull           = errors.New("as many of RocketMQ's clients are known as may be")
 	// ErrDamaged is an ErrUnavailable that does not pass by itself: see Options.SkipDamage.
 	ErrDamaged = fmt.Errorf("%w: the journal of groups is damaged", ErrUnavailable)
 )

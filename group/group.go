@@ -8,8 +8,7 @@ import (
 	"penstock"
 )
 
-// group is one group: its offsets and its membership. RocketMQ's membership, by heartbeats and without generations, gets its
-// own field beside machine; a group has members of one kind at a time.
+// group is one group: its offsets and its membership, if its members are Kafka's; RocketMQ's are in the Roster.
 //
 // The order of its appends is the order in which their outcomes are taken, whatever the order in which the journal
 // reports them: flight is a queue whose head alone is settled. So what readers see only moves forward.

@@ -45,6 +45,8 @@ type Options struct {
 	Now        func() time.Time // default time.Now; it must not go back
 	Logger     *slog.Logger     // default: discard
 	Metrics    *metric.Registry // default: nobody reads them
+	// Roster is RocketMQ's clients, with whom a group may not be shared; default: there are none.
+	Roster *Roster
 
 	Limits Limits
 	// MaxGroups bounds the groups kept in memory; default 1,000,000. Kafka has no such bound.

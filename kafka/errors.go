@@ -160,6 +160,7 @@ var errorTable = [...]struct {
 	{group.ErrIllegalGeneration, codeIllegalGeneration},
 	{group.ErrRebalanceInProgress, codeRebalanceInProgress},
 	{group.ErrInconsistentProtocol, codeInconsistentGroupProtocol},
+	{group.ErrOtherKind, codeInconsistentGroupProtocol},
 	{group.ErrFencedInstance, codeFencedInstanceID},
 	{group.ErrInvalidSession, codeInvalidSessionTimeout},
 	{group.ErrGroupFull, codeGroupMaxSizeReached},
@@ -195,6 +196,7 @@ var errorTable = [...]struct {
 	{penstock.ErrUnavailable, codeRequestTimedOut},
 	{penstock.ErrConflict, codeRequestTimedOut},
 	{penstock.ErrClosed, codeNotLeaderOrFollower},
+	{penstock.ErrUnsupported, codeUnsupportedFormat},
 	{context.DeadlineExceeded, codeRequestTimedOut},
 	{context.Canceled, codeRequestTimedOut},
 }

@@ -1,0 +1,285 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"penstock"
+	"penstock/disk/disktest"
+	"penstock/meta"
+)
+
+// startRoster is start with a roster.
+func startRoster(t testing.TB, last *rig) (*rig, *Roster) {
+	t.Helper()
+	var fs *disktest.FS
+	var m *meta.Store
+	clk := newClock()
+	if last != nil {
+		fs, m, clk = last.fs, last.meta, last.clock
+	}
+	roster := testRoster(clk, RosterLimits{})
+	return start(t, fs, m, clk, func(o *Options) { o.Roster = roster }), roster
+}
+
+// TestOneKind has each kind of members refuse the other, whether the journal exists or not.
+func TestOneKind(t *testing.T) {
+	r, roster := startRoster(t, nil)
+	early := &line{name: "early"}
+	roster.mustBeat(t, beatOf(early, consumerOf("early", "t"))) // there is no journal
+	r.loaded()
+	if a := <-r.join("early", joinOf("", "m1")); !errors.Is(a.Err, ErrOtherKind) {
+		t.Errorf("%+v", a)
+	}
+	a := <-r.join("kafka", joinOf("", "m1"))
+	r.must(a.Err)
+	b := beatOf(&line{name: "c"}, consumerOf("kafka", "t"), consumerOf("rocket", "t"))
+	if _, err := roster.Beat(b); !errors.Is(err, ErrOtherKind) {
+		t.Error(err)
+	}
+	if roster.has("kafka") || !roster.has("rocket") {
+		t.Error("the group with Kafka's member has two kinds, or the other group was refused too")
+	}
+	if err := r.Note("kafka", "t", penstock.TopicID{}, 0, 1); !errors.Is(err, ErrOtherKind) {
+		t.Error(err)
+	}
+	if a := <-r.join("rocket", joinOf("", "m1")); !errors.Is(a.Err, ErrOtherKind) {
+		t.Errorf("%+v", a)
+	}
+	if err := r.commit("rocket", "t", 0, 5); !errors.Is(err, ErrOtherKind) {
+		t.Error(err)
+	}
+	r.must(r.Note("rocket", "t", penstock.TopicID{}, 0, 5))
+	// Once its last member is gone a group may become of the other kind.
+	roster.Closed(b.Link)
+	a = <-r.join("rocket", joinOf("", "m1"))
+	r.must(a.Err)
+	r.stop(false)
+}
+
+// TestKindsRace has both kinds come to the same groups at once: never are both in one, and never is nobody.
+func TestKindsRace(t *testing.T) {
+	r, roster := startRoster(t, nil)
+	r.loaded()
+	for i := range 200 {
+		name := "g" + string(rune('a'+i%26)) + string(rune('a'+i/26))
+		l := &line{name: "c"}
+		var wg sync.WaitGroup
+		var mine error
+		var theirs JoinAnswer
+		wg.Go(func() { _, mine = roster.Beat(beatOf(l, consumerOf(name, "t"))) })
+		wg.Go(func() { theirs = <-r.join(name, joinOf("", "m1")) })
+		wg.Wait()
+		if (mine == nil) == (theirs.Err == nil) {
+			t.Fatalf("%s: %v, %v", name, mine, theirs.Err)
+		}
+	}
+	r.stop(false)
+}
+
+// TestRosterDescribed has Kafka's administrators see RocketMQ's groups.
+func TestRosterDescribed(t *testing.T) {
+	r, roster := startRoster(t, nil)
+	r.loaded()
+	r.must(r.commit("b", "t", 3, 9))
+	l := &line{name: "c1"}
+	roster.mustBeat(t, beatOf(l, consumerOf("a", "t"), consumerOf("b", "t")))
+	d, err := r.Describe("b")
+	if err != nil || d.Phase != Stable || d.ProtocolType != RocketType || d.Protocol != "CLUSTERING" || len(d.Members) != 1 || d.Members[0].ClientID != "c1" || d.Members[0].ClientHost != "h" {
+		t.Errorf("%+v, %v", d, err)
+	}
+	r.must(r.commit("z", "t", 0, 1))
+	all, err := r.List()
+	if err != nil || !slices.EqualFunc(all, []string{"a", "b", "z"}, func(d Description, n string) bool {
+		return d.Name == n && (d.ProtocolType == RocketType && d.Size == 1) == (n != "z")
+	}) {
+		t.Errorf("%+v, %v", all, err)
+	}
+	for _, name := range []string{"a", "b"} {
+		done := make(chan error, 1)
+		r.Delete(name, func(err error) { done <- err })
+		if err := <-done; !errors.Is(err, ErrGroupNotEmpty) {
+			t.Error(name, err)
+		}
+	}
+	done := make(chan error, 1)
+	which := []DeleteOffset{{Topic: "t", Partition: 3}}
+	r.DeleteOffsets("b", which, func(err error) { done <- err })
+	if err := <-done; err != nil || !errors.Is(which[0].Err, ErrSubscribed) {
+		t.Error(err, which)
+	}
+	r.clock.add(8 * 24 * time.Hour)
+	r.each(func(s *shard) { s.expire(r.clock.Now()) })
+	if r.read("b", "t", 3) != 9 {
+		t.Error("an offset of a group with members has expired")
+	}
+	roster.Closed(l)
+	r.each(func(s *shard) { s.expire(r.clock.Now()) })
+	r.until("an offset of an empty group expires", func() bool { return r.read("b", "t", 3) == penstock.NoOffset })
+	r.stop(false)
+}
+
+func (r *rig) noted(name string, partition int32) penstock.Offset {
+	r.t.Helper()
+	at, ok, err := r.Noted(name, "t", partition)
+	if err != nil || ok == (at == penstock.NoOffset) {
+		r.t.Fatal(at, ok, err)
+	}
+	return at
+}
+
+func (r *rig) note(name string, partition int32, at penstock.Offset) {
+	r.t.Helper()
+	r.must(r.Note(name, "t", r.meta.Image().Topic("t").ID, partition, at))
+}
+
+// TestNotes has offsets shown at once, and in the journal after a flush, which makes the journal if need be.
+func TestNotes(t *testing.T) {
+	r := start(t, nil, nil, nil, nil)
+	if r.noted("g", 0) != penstock.NoOffset {
+		t.Error("nothing was noted, and it is there")
+	}
+	r.note("g", 0, 5)
+	if r.noted("g", 0) != 5 {
+		t.Error("not shown at once")
+	}
+	r.must(r.notes.flush(context.Background()))
+	at := penstock.NoOffset
+	r.must(r.Read("g", nil, func(_ string, _ int32, o Committed, _ bool) { at = o.Offset }))
+	if at != 5 || len(r.notes.dirty) != 0 || r.notes.n != 0 {
+		t.Error(at, r.notes.dirty)
+	}
+	// What has not changed is not written again, until it would expire.
+	wrote := r.figures.commits.Value()
+	r.note("g", 0, 5)
+	r.must(r.notes.flush(context.Background()))
+	if r.figures.commits.Value() != wrote || len(r.notes.dirty) != 0 {
+		t.Error("an unchanged offset was written again, or is kept")
+	}
+	r.clock.add(r.o.Retention / 4)
+	r.note("g", 0, 5)
+	r.must(r.notes.flush(context.Background()))
+	if r.figures.commits.Value() != wrote+1 {
+		t.Error("an unchanged offset was not written again before it expires")
+	}
+	// Another's commit, and a deletion, count more than what was noted before.
+	r.note("g", 0, 7)
+	r.must(r.commit("g", "t", 0, 3))
+	if r.noted("g", 0) != 3 {
+		t.Error("an older note hides a commit")
+	}
+	r.note("g", 0, 8)
+	done := make(chan error, 1)
+	r.Delete("g", func(err error) { done <- err })
+	r.must(<-done)
+	r.must(r.notes.flush(context.Background()))
+	if r.noted("g", 0) != penstock.NoOffset {
+		t.Error("a note outlived its group")
+	}
+	// A stop writes down what is noted.
+	r.note("g", 1, 77)
+	r.stop(false)
+	r = start(t, r.fs, r.meta, r.clock, nil).loaded()
+	if r.noted("g", 1) != 77 {
+		t.Error("lost by a stop")
+	}
+	// A topic that is gone has no offsets, also if they are noted only.
+	r.note("g", 2, 5)
+	r.must(r.meta.DeleteTopic(context.Background(), r.meta.Image().Topic("t").ID))
+	if r.noted("g", 1) != penstock.NoOffset || r.noted("g", 2) != penstock.NoOffset {
+		t.Error("offsets of a topic that is gone")
+	}
+	r.must(r.notes.flush(context.Background()))
+	if len(r.notes.dirty) != 0 {
+		t.Error("kept for ever")
+	}
+	for _, bad := range []string{"", string(make([]byte, maxText+1))} {
+		if err := r.Note(bad, "t", penstock.TopicID{}, 0, 1); !errors.Is(err, ErrInvalidGroup) {
+			t.Error(err)
+		}
+	}
+	r.stop(false)
+}
+
+// TestNotesFailing keeps what cannot be committed.
+func TestNotesFailing(t *testing.T) {
+	r := start(t, nil, nil, nil, nil).loaded()
+	r.note("g", 0, 5)
+	r.fs.Inject("write#*=ENOSPC")
+	if err := r.notes.flush(context.Background()); err == nil {
+		t.Fatal("committed on a full disk")
+	}
+	if r.noted("g", 0) != 5 {
+		t.Error("lost")
+	}
+	r.fs.Heal()
+	r.until("it is committed", func() bool {
+		return r.notes.flush(context.Background()) == nil && r.read2("g", 0) == 5
+	})
+	r.stop(false)
+}
+
+// read2 is what is committed by notes, which have neither epoch nor metadata.
+func (r *rig) read2(name string, partition int32) (at penstock.Offset) {
+	at = penstock.NoOffset
+	_ = r.Read(name, map[string][]int32{"t": {partition}}, func(_ string, _ int32, o Committed, ok bool) {
+		if ok {
+			at = o.Offset
+		}
+	})
+	return at
+}
+
+// TestNotesRace has many note, flush and read at once: what one client noted last is what is there in the end, and what is read by one who notes
+// does not go back.
+func TestNotesRace(t *testing.T) {
+	r := start(t, nil, nil, nil, nil).loaded()
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	for n := range int32(4) {
+		wg.Go(func() {
+			rnd := rand.New(rand.NewPCG(uint64(n), 1))
+			for at := range penstock.Offset(400) {
+				r.note("g", n, at)
+				if got := r.noted("g", n); got != at {
+					t.Errorf("%d was noted, and %d is read", at, got)
+					return
+				}
+				if rnd.IntN(8) == 0 {
+					runtime.Gosched()
+				}
+			}
+		})
+	}
+	flusher := make(chan struct{})
+	go func() {
+		defer close(flusher)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if err := r.notes.flush(context.Background()); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	}()
+	wg.Wait()
+	close(stop)
+	<-flusher
+	r.must(r.notes.flush(context.Background()))
+	for n := range int32(4) {
+		if at := r.read2("g", n); at != 399 {
+			t.Errorf("partition %d: %d", n, at)
+		}
+	}
+	r.stop(false)
+}
