@@ -61,7 +61,7 @@ func (w *Builder) Add(e *Entry) error {
 		w.base, w.last, w.baseTime, w.maxTime = e.Offset, e.Offset-1, e.Timestamp, e.Timestamp
 	}
 	delta, at := int64(e.Offset-w.base), int64(e.Timestamp-w.baseTime)
-	if e.Offset <= w.last || e.Offset < 0 || delta > math.MaxInt32 {
+	if e.Offset <= w.last || e.Offset < 0 || e.Offset > math.MaxInt64-math.MaxInt32-1 || delta > math.MaxInt32 {
 		return fmt.Errorf("%w: offset %d after %d in a batch that begins at %d", penstock.ErrInvalidRecord, e.Offset, w.last, w.base)
 	}
 	n := e.size(at, delta)

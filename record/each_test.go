@@ -205,7 +205,7 @@ func TestBuilder(t *testing.T) {
 
 // TestBuilderRefuses: offsets go up, by no more than a batch can say.
 func TestBuilderRefuses(t *testing.T) {
-	for _, offs := range [][]penstock.Offset{{5, 5}, {5, 4}, {-1}, {0, 1 << 31}} {
+	for _, offs := range [][]penstock.Offset{{5, 5}, {5, 4}, {-1}, {0, 1 << 31}, {1<<63 - 1}} {
 		var w record.Builder
 		w.Begin(nil)
 		var err error
