@@ -194,6 +194,7 @@ type fakeStore struct {
 	shared      *fakeLog
 	failOpen    map[int32]error
 	checkpoints int
+	trims       int
 	closed      int
 }
 
@@ -227,6 +228,7 @@ func (s *fakeStore) Remove(id penstock.PartitionID) error {
 
 func (s *fakeStore) List() ([]penstock.PartitionID, error) { return nil, nil }
 func (s *fakeStore) Checkpoint() error                     { s.mu.Lock(); defer s.mu.Unlock(); s.checkpoints++; return nil }
+func (s *fakeStore) Trim()                                 { s.mu.Lock(); defer s.mu.Unlock(); s.trims++ }
 func (s *fakeStore) Close() error                          { s.mu.Lock(); defer s.mu.Unlock(); s.closed++; return nil }
 func (s *fakeStore) Clean() bool                           { return true }
 

@@ -40,6 +40,7 @@ type Options struct {
 	Workers         int           // partitions opened or removed at once; default 16
 	RetentionEvery  time.Duration // between two passes that delete old segments; default 5 min
 	CheckpointEvery time.Duration // between two that make everything durable and note recovery points; default 60 s
+	TrimEvery       time.Duration // between two that cut what was written ahead of logs at rest; default 1 s
 	ProducerExpiry  time.Duration // a producer silent for longer is forgotten; default producer.DefaultExpiry
 	MaxProducers    int           // producers remembered for each partition; default producer.DefaultMax
 }
@@ -57,6 +58,7 @@ func (o Options) withDefaults() Options {
 	o.Workers = cmp.Or(o.Workers, 16)
 	o.RetentionEvery = cmp.Or(o.RetentionEvery, 5*time.Minute)
 	o.CheckpointEvery = cmp.Or(o.CheckpointEvery, time.Minute)
+	o.TrimEvery = cmp.Or(o.TrimEvery, time.Second)
 	o.ProducerExpiry = cmp.Or(o.ProducerExpiry, producer.DefaultExpiry)
 	o.MaxProducers = cmp.Or(o.MaxProducers, producer.DefaultMax)
 	return o

@@ -284,7 +284,7 @@ func TestTailIsMadeDurable(t *testing.T) {
 // TestUpkeep runs the loop with short intervals until each of its duties was done.
 func TestUpkeep(t *testing.T) {
 	g := newRig(t)
-	g.o.RetentionEvery, g.o.CheckpointEvery = time.Millisecond, time.Millisecond
+	g.o.RetentionEvery, g.o.CheckpointEvery, g.o.TrimEvery = time.Millisecond, time.Millisecond, time.Millisecond
 	p, f := g.lead(t, topicOf(1, penstock.DurabilityRelaxed), 0)
 	p.Append(request(penstock.AcksAll, sequenced(1, 0, 0)), nil)
 	g.now.Add(25 * 3600 * 1000)
@@ -299,7 +299,7 @@ func TestUpkeep(t *testing.T) {
 		defer g.store.mu.Unlock()
 		p.ledger.mu.Lock()
 		defer p.ledger.mu.Unlock()
-		return g.store.checkpoints > 1 && f.retains.Load() > 1 && p.producers.Len() == 0
+		return g.store.checkpoints > 1 && g.store.trims > 1 && f.retains.Load() > 1 && p.producers.Len() == 0
 	}
 	for !done() {
 		time.Sleep(time.Millisecond)

@@ -6,16 +6,19 @@ import (
 	"time"
 
 	"penstock"
+	"penstock/store"
 )
 
 // Upkeep does what must be done now and then, until ctx ends: it deletes what retention no longer keeps, makes logs durable
-// and notes where recovery may begin, saves producers' states, forgets silent producers, and tries again to open what
+// and notes where recovery may begin, saves producers' states, cuts what was written ahead of logs at rest, forgets silent producers, and tries again to open what
 // could not be opened. It is called once, in a goroutine of its own.
 func (r *Replicas) Upkeep(ctx context.Context) {
 	retention := time.NewTicker(r.o.RetentionEvery)
 	defer retention.Stop()
 	checkpoint := time.NewTicker(r.o.CheckpointEvery)
 	defer checkpoint.Stop()
+	trim := time.NewTicker(r.o.TrimEvery)
+	defer trim.Stop()
 	if r.recovered() {
 		// What recovery has walked is not walked again by the next one, however soon that comes.
 		r.checkpoint(ctx)
@@ -29,6 +32,8 @@ func (r *Replicas) Upkeep(ctx context.Context) {
 			r.retain(ctx)
 		case <-checkpoint.C:
 			r.checkpoint(ctx)
+		case <-trim.C:
+			r.trim()
 		}
 	}
 }
@@ -76,6 +81,15 @@ func (r *Replicas) checkpoint(ctx context.Context) {
 	for key, st := range r.o.Stores {
 		if err := st.Checkpoint(); err != nil {
 			r.o.Logger.Warn("checkpoint failed", "store", key.String(), "err", err)
+		}
+	}
+}
+
+// trim lets the stores cut what they have written ahead of logs that rest.
+func (r *Replicas) trim() {
+	for _, st := range r.o.Stores {
+		if t, ok := st.(store.Trimmer); ok {
+			t.Trim()
 		}
 	}
 }

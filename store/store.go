@@ -119,6 +119,13 @@ type Log interface {
 	Notify(func(synced Mark, err error))
 }
 
+// Trimmer is a Store that writes ahead of its logs what others who read its files take for damage.
+type Trimmer interface {
+	// Trim cuts what was written ahead of logs that have not grown since the call before. Its owner calls it every second or so;
+	// it waits for nobody, and what fails is tried again at the next Checkpoint.
+	Trim()
+}
+
 // Mark is a place in a log that only grows: an offset in the segment layout, a position in the commit layout. Marks of
 // one log compare; nothing else may be read from them.
 type Mark int64

@@ -323,6 +323,9 @@ func (p *Partition) write(batches []penstock.Batch, n int64) error {
 	if err == nil || wrote >= n && errors.Is(err, penstock.ErrDiskFull) {
 		p.w.noZeros = p.w.noZeros || err != nil
 		p.w.zeroed = max(p.w.zeroed, seg.size+wrote)
+		if wrote > n {
+			p.st.ahead.note(p)
+		}
 		p.w.reserved = max(p.w.reserved, p.w.zeroed)
 		return nil
 	}

@@ -117,6 +117,7 @@ type Store struct {
 	marker    atomic.Bool                    // the clean-shutdown marker is on the disk
 
 	cache   cache
+	ahead   ahead
 	zeros   []byte
 	walkers sync.Pool
 	config  atomic.Pointer[store.Config] // the last that a partition was given: those of one topic share it
