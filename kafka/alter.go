@@ -210,6 +210,9 @@ func (s *session) alterTopic(ctx context.Context, a *alteration, check bool) (co
 			err = nil
 		}
 		if err == nil {
+			err = a.keepsFixed(t, is)
+		}
+		if err == nil {
 			_, err = img.CheckConfigs(is)
 		}
 		return is, err
@@ -229,6 +232,18 @@ func (s *session) alterTopic(ctx context.Context, a *alteration, check bool) (co
 		o.Logger.Info("topic's configuration altered", slog.String("topic", a.name), slog.String("changes", difference(was, is)))
 	}
 	return codeNone, nil
+}
+
+// keepsFixed refuses to alter what was chosen when the topic was created, and takes out what says it again.
+func (a *alteration) keepsFixed(t *meta.Topic, is map[string]string) error {
+	for i := range a.changes {
+		c := &a.changes[i]
+		v, fixed := t.Fixed(c.name)
+		if k, _ := meta.Lookup(c.name); fixed && c.op == kmsg.IncrementalAlterConfigOpDelete && v != k.Default {
+			return fmt.Errorf("%w: %s=%s was chosen when the topic was created and cannot be taken back; create another topic", penstock.ErrInvalidConfig, c.name, v)
+		}
+	}
+	return t.TakeFixed(is)
 }
 
 // missingTopic says why there is no topic of a name that is asked for its configuration.

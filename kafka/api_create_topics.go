@@ -78,6 +78,8 @@ func (s *session) createTopic(ctx context.Context, q *kmsg.CreateTopicsRequestTo
 		}
 		n.Configs[c.Name] = *c.Value
 	}
+	n.Format = meta.FormatOf(n.Configs)
+	n.Layout = o.Layouts[n.Format]
 	if why, err := s.place(q, &n); err != nil {
 		return why, err
 	}
@@ -89,7 +91,7 @@ func (s *session) createTopic(ctx context.Context, q *kmsg.CreateTopicsRequestTo
 	if !check && t != nil {
 		out.TopicID = t.ID
 	}
-	for _, c := range s.front.topicConfigs(o.Topics.Image(), n.Configs) {
+	for _, c := range s.front.topicConfigs(o.Topics.Image(), t) {
 		rc := kmsg.NewCreateTopicsResponseTopicConfig()
 		rc.Name, rc.Value, rc.Source = c.key.Name, c.shown(0), int8(c.source())
 		out.Configs = append(out.Configs, rc)

@@ -81,7 +81,7 @@ func (f *Front) configsOf(img *meta.Image, q *kmsg.DescribeConfigsRequestResourc
 			why, err := missingTopic(q.ResourceName)
 			return nil, why, err.Error()
 		}
-		return f.topicConfigs(img, t.Configs), codeNone, ""
+		return f.topicConfigs(img, t), codeNone, ""
 	case kmsg.ConfigResourceTypeBroker:
 		if err := f.scopeOf(q.ResourceName); err != nil {
 			return nil, codeInvalidRequest, err.Error()

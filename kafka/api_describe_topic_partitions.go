@@ -11,7 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"penstock"
-	"penstock/group"
 	"penstock/meta"
 )
 
@@ -115,7 +114,7 @@ func soundCursor(q *kmsg.DescribeTopicPartitionsRequest, names []string) bool {
 // topicPage describes up to most partitions of a topic, from one on.
 func (s *session) topicPage(r request, t *meta.Topic, from, most int) kmsg.DescribeTopicPartitionsResponseTopic {
 	out := kmsg.NewDescribeTopicPartitionsResponseTopic()
-	out.Topic, out.TopicID, out.IsInternal = kmsg.StringPtr(t.Name), t.ID, group.Internal(t.Name)
+	out.Topic, out.TopicID, out.IsInternal = kmsg.StringPtr(t.Name), t.ID, shownInternal(t)
 	out.AuthorizedOperations = allTopicOperations
 	for i := from; i < len(t.Partitions) && i-from < most; i++ {
 		p, tp := &t.Partitions[i], kmsg.NewDescribeTopicPartitionsResponseTopicPartition()

@@ -102,7 +102,7 @@ func (c *metadataCall) createMissing(ctx context.Context) map[string]error {
 	failed := map[string]error{}
 	for _, name := range c.create {
 		_, err := o.Topics.CreateTopic(ctx, meta.NewTopic{
-			Name: name, Partitions: c.s.front.defaultPartitions(), Replicas: []penstock.BrokerID{o.Broker},
+			Name: name, Layout: o.Layouts[penstock.FormatRecord], Partitions: c.s.front.defaultPartitions(), Replicas: []penstock.BrokerID{o.Broker},
 		}, false)
 		if err != nil && !errors.Is(err, penstock.ErrTopicExists) {
 			failed[name] = fmt.Errorf("create topic %q: %w", name, err)
@@ -177,7 +177,7 @@ func (c *metadataCall) find(img *meta.Image, q *kmsg.MetadataRequestTopic, faile
 // describe tells everything of a topic.
 func (c *metadataCall) describe(t *meta.Topic) kmsg.MetadataResponseTopic {
 	out := kmsg.NewMetadataResponseTopic()
-	out.Topic, out.TopicID, out.IsInternal = kmsg.StringPtr(t.Name), t.ID, group.Internal(t.Name)
+	out.Topic, out.TopicID, out.IsInternal = kmsg.StringPtr(t.Name), t.ID, shownInternal(t)
 	if c.q.IncludeTopicAuthorizedOperations {
 		out.AuthorizedOperations = allTopicOperations
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"penstock"
 	"penstock/group"
 	"penstock/meta"
 )
@@ -374,7 +375,7 @@ func TestDescribeLayers(t *testing.T) {
 	expect(ofBroker, "0", "group.max.size", "7/5 fixed group.max.size=7/5")
 	expect(ofBroker, "0", "log.dirs", "/data/4 fixed log.dirs=/data/4")
 	expect(ofBroker, "0", "ssl.keystore.password", "/4 fixed ssl.keystore.password=/4")
-	expect(ofTopic, "t", "penstock.layout", "segment/5 penstock.layout=segment/5")
+	expect(ofTopic, "t", "penstock.layout", "segment/5 fixed penstock.layout=segment/5")
 	q := kmsg.NewPtrDescribeConfigsRequest()
 	q.Resources = []kmsg.DescribeConfigsRequestResource{{ResourceType: ofTopic, ResourceName: "t"}, {ResourceType: ofTopic, ResourceName: "t"},
 		{ResourceType: ofBroker, ResourceName: "0"}, {ResourceType: ofTopic, ResourceName: "a/b"}}
@@ -574,4 +575,130 @@ func TestBrokerOwnConfigs(t *testing.T) {
 	if n := ask("d"); n != 3 {
 		t.Errorf("%d partitions, want 3", n)
 	}
+}
+
+// TestFixedConfigs: layout and format are chosen by CreateTopics, or by the broker's default for the format, described as what cannot be altered,
+// and refused where they are altered; saying them again is no alteration.
+func TestFixedConfigs(t *testing.T) {
+	h := build(t, "", func(o *Options) {
+		o.Layouts = map[penstock.Format]penstock.Layout{penstock.FormatMessage: penstock.LayoutCommit}
+	})
+	create := func(name string, configs ...string) map[string]string {
+		q := kmsg.NewPtrCreateTopicsRequest()
+		topic := kmsg.CreateTopicsRequestTopic{Topic: name, NumPartitions: 1, ReplicationFactor: 1}
+		for i := 0; i < len(configs); i += 2 {
+			topic.Configs = append(topic.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: configs[i], Value: &configs[i+1]})
+		}
+		q.Topics = append(q.Topics, topic)
+		out := map[string]string{}
+		got := h.ask(q, 7).(*kmsg.CreateTopicsResponse).Topics[0]
+		if got.ErrorCode != 0 {
+			out["error"] = said(got.ErrorMessage)
+		}
+		for _, c := range got.Configs {
+			out[c.Name] = fmt.Sprintf("%s/%d", said(c.Value), c.Source)
+		}
+		return out
+	}
+	for _, c := range []struct {
+		name         string
+		configs      []string
+		layout, form string
+	}{
+		{"plain", nil, "segment/5", "record/5"},
+		{"shared", []string{"penstock.layout", "commit"}, "commit/1", "record/5"},
+		{"message", []string{"penstock.format", "message"}, "commit/1", "message/1"},
+		{"own", []string{"penstock.format", "message", "penstock.layout", "segment"}, "segment/5", "message/1"},
+	} {
+		got := create(c.name, c.configs...)
+		if got["error"] != "" || got["penstock.layout"] != c.layout || got["penstock.format"] != c.form {
+			t.Errorf("%s: %s, %s, error %q", c.name, got["penstock.layout"], got["penstock.format"], got["error"])
+		}
+		for _, key := range []string{"penstock.layout", "penstock.format"} {
+			if d := h.describe(ofTopic, c.name, key); !d.ReadOnly || fmt.Sprintf("%s/%d", said(d.Value), d.Source) != got[key] {
+				t.Errorf("%s: %s is described as %+v", c.name, key, d)
+			}
+		}
+	}
+	for _, bad := range [][]string{{"penstock.layout", "heap"}, {"penstock.format", "text"}} {
+		if got := create("bad", bad...); !strings.Contains(got["error"], "want ") {
+			t.Errorf("%v: %v", bad, got)
+		}
+	}
+	const stays = "chosen when the topic was created"
+	for _, c := range []struct {
+		key   string
+		op    kmsg.IncrementalAlterConfigOp
+		value string
+		says  string
+	}{
+		{"penstock.layout", opSet, "commit", ""},
+		{"penstock.layout", opSet, "segment", stays},
+		{"penstock.layout", opUnset, "null", stays},
+		{"penstock.layout", opAppend, "commit", "no list"},
+		{"penstock.format", opSet, "record", ""},
+		{"penstock.format", opUnset, "null", ""},
+		{"penstock.format", opSet, "message", stays},
+	} {
+		for _, only := range []bool{true, false} {
+			got := h.alter(1, only, resourceOf(ofTopic, "shared", c.key, c.op, c.value))[0]
+			if got.ErrorCode != 0 != (c.says != "") || !strings.Contains(said(got.ErrorMessage), c.says) {
+				t.Errorf("%+v, only asked %v: %d %s", c, only, got.ErrorCode, said(got.ErrorMessage))
+			}
+		}
+	}
+	whole := kmsg.NewPtrAlterConfigsRequest()
+	layout, retention := "commit", "9000"
+	whole.Resources = []kmsg.AlterConfigsRequestResource{{ResourceType: ofTopic, ResourceName: "shared", Configs: []kmsg.AlterConfigsRequestResourceConfig{
+		{Name: "penstock.layout", Value: &layout}, {Name: "retention.ms", Value: &retention},
+	}}}
+	if got := h.ask(whole, 2).(*kmsg.AlterConfigsResponse).Resources[0]; got.ErrorCode != 0 {
+		t.Errorf("all that was described, sent back: %s", said(got.ErrorMessage))
+	}
+	if topic := h.meta.Image().Topic("shared"); topic.Layout != penstock.LayoutCommit || !maps.Equal(topic.Configs, map[string]string{"retention.ms": "9000"}) {
+		t.Errorf("%v %v", topic.Layout, topic.Configs)
+	}
+}
+
+// TestForeignNames: a topic whose name only RocketMQ allows is described, as an internal one.
+func TestForeignNames(t *testing.T) {
+	h := build(t, "", nil)
+	for _, name := range []string{"%RETRY%g", "m"} {
+		if _, err := h.meta.CreateTopic(h.ctx(), meta.NewTopic{Name: name, Format: penstock.FormatMessage, Partitions: 1, Replicas: []penstock.BrokerID{0}}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q := kmsg.NewPtrMetadataRequest()
+	internal := map[string]bool{}
+	for _, topic := range h.ask(q, 12).(*kmsg.MetadataResponse).Topics {
+		internal[*topic.Topic] = topic.IsInternal
+		if topic.ErrorCode != 0 {
+			t.Errorf("%s: %d", *topic.Topic, topic.ErrorCode)
+		}
+	}
+	parts := kmsg.NewPtrDescribeTopicPartitionsRequest()
+	parts.Topics = []kmsg.DescribeTopicPartitionsRequestTopic{{Topic: "%RETRY%g"}, {Topic: "m"}}
+	for _, topic := range h.ask(parts, 0).(*kmsg.DescribeTopicPartitionsResponse).Topics {
+		if topic.ErrorCode != 0 || topic.IsInternal != internal[*topic.Topic] {
+			t.Errorf("%+v", topic)
+		}
+	}
+	if !internal["%RETRY%g"] || internal["m"] || len(internal) != 2 {
+		t.Errorf("internal: %v", internal)
+	}
+	if d := h.describe(ofTopic, "%RETRY%g", "penstock.format"); said(d.Value) != "message" {
+		t.Errorf("%+v", d)
+	}
+}
+
+// describe asks for one configuration of a resource.
+func (h *house) describe(kind kmsg.ConfigResourceType, name, key string) kmsg.DescribeConfigsResponseResourceConfig {
+	h.t.Helper()
+	q := kmsg.NewPtrDescribeConfigsRequest()
+	q.Resources = []kmsg.DescribeConfigsRequestResource{{ResourceType: kind, ResourceName: name, ConfigNames: []string{key}}}
+	got := h.ask(q, 4).(*kmsg.DescribeConfigsResponse).Resources[0]
+	if len(got.Configs) != 1 {
+		h.t.Fatalf("%s of %q: %+v", key, name, got)
+	}
+	return got.Configs[0]
 }

@@ -67,14 +67,21 @@ func (c *config) addDynamic(img *meta.Image, name string, self string) {
 // self is the name of this broker as a resource.
 func (f *Front) self() string { return meta.BrokerScope(f.o.Broker) }
 
-// topicConfigs lists the configuration of a topic, by name, given what was set on it.
-func (f *Front) topicConfigs(img *meta.Image, set map[string]string) []config {
+// topicConfigs lists the configuration of a topic, by name; of one that sets nothing itself if t is nil.
+func (f *Front) topicConfigs(img *meta.Image, t *meta.Topic) []config {
 	var out []config
 	self := f.self()
 	for _, k := range meta.Catalog() {
-		c := config{key: k}
-		if v, ok := set[k.Name]; ok {
-			c.add(k.Name, v, sourceTopic)
+		c := config{key: k, readOnly: k.Fixed}
+		if t != nil {
+			v, ok := t.Configs[k.Name]
+			if k.Fixed {
+				v, ok = t.Fixed(k.Name)
+				ok = ok && v != k.Default // so that an ordinary topic shows nothing that Kafka's would not
+			}
+			if ok {
+				c.add(k.Name, v, sourceTopic)
+			}
 		}
 		under := cmp.Or(k.Broker, k.Name)
 		if k.Broker != "" {

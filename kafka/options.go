@@ -53,18 +53,19 @@ type Options struct {
 	Groups     *group.Coordinator // of consumer groups; without it their APIs are not served
 	LogDir     *LogDir            // the data directory; without it DescribeLogDirs is not served
 
-	AutoCreate        bool                 // a Metadata request for an unknown topic creates it, if the client allows it
-	KeepTopics        bool                 // clients may not delete topics
-	DefaultPartitions int                  // of a topic whose creator leaves it open; default 1
-	TopicDefaults     map[string]string    // broker-wide defaults of topic configuration, by catalogue key
-	BrokerConfigs     map[string]string    // what DescribeConfigs shows of this broker besides, by Kafka's names
-	BrokerKeys        map[string]BrokerKey // what there is to tell of these, and of others that count from the start on
-	Account           *metric.CopyAccount  // payload bytes out; nil means that nobody reads them
-	Metrics           *metric.Registry     // requests by API and payload bytes in; nil means that nobody reads them
-	Requests          func(Answered)       // told of each request just before its answer; it must be quick. nil: nobody is
-	Now               func() time.Time     // default time.Now
-	Logger            *slog.Logger         // default: discard
-	LogLevel          *slog.LevelVar       // of the log, which clients may alter; nil means that they cannot
+	AutoCreate        bool                                // a Metadata request for an unknown topic creates it, if the client allows it
+	KeepTopics        bool                                // clients may not delete topics
+	DefaultPartitions int                                 // of a topic whose creator leaves it open; default 1
+	Layouts           map[penstock.Format]penstock.Layout // of topics whose creator does not say; what is missing is the segment layout
+	TopicDefaults     map[string]string                   // broker-wide defaults of topic configuration, by catalogue key
+	BrokerConfigs     map[string]string                   // what DescribeConfigs shows of this broker besides, by Kafka's names
+	BrokerKeys        map[string]BrokerKey                // what there is to tell of these, and of others that count from the start on
+	Account           *metric.CopyAccount                 // payload bytes out; nil means that nobody reads them
+	Metrics           *metric.Registry                    // requests by API and payload bytes in; nil means that nobody reads them
+	Requests          func(Answered)                      // told of each request just before its answer; it must be quick. nil: nobody is
+	Now               func() time.Time                    // default time.Now
+	Logger            *slog.Logger                        // default: discard
+	LogLevel          *slog.LevelVar                      // of the log, which clients may alter; nil means that they cannot
 	Limits            Limits
 }
 

@@ -85,6 +85,12 @@ func (f *Front) partition(r *route, index int32) (*replica.Partition, code) {
 	return p, codeNone
 }
 
+// shownInternal reports whether clients are told that a topic is the broker's own: the journal of groups, and topics whose names Kafka does
+// not allow, which RocketMQ's clients made. Clients list such topics only when asked to, and subscribe to none of them by a pattern.
+func shownInternal(t *meta.Topic) bool {
+	return group.Internal(t.Name) || meta.CheckName(t.Name) != nil
+}
+
 // follow brings the route table up to the new image. meta calls it with one image at a time.
 func (f *Front) follow(_, img *meta.Image) {
 	last := f.routes.Load()

@@ -25,6 +25,8 @@ type Config struct {
 	Rack         string
 	AutoCreate   bool
 	Partitions   int               // of a topic whose creator leaves it open
+	KafkaLayout  penstock.Layout   // of topics in Kafka's format whose creator leaves it open
+	RocketLayout penstock.Layout   // of topics in RocketMQ's format whose creator leaves it open
 	TopicDefault map[string]string // broker-wide defaults of topic configuration, by the topics' names of them
 
 	RequestMemory int64 // bytes of all requests together
@@ -71,6 +73,7 @@ type Config struct {
 	JournalFrom  int   // logs waiting from which it is used
 	OpenFiles    int   // sealed files kept open
 	OpenParallel int   // partitions opened at once
+	CommitFile   int64 // size of a file of the log that many partitions share
 	ZeroAhead    int64 // bytes of zeros written ahead; 0: none
 	StallWarning time.Duration
 	MetadataTime time.Duration // for the metadata store to start
@@ -160,6 +163,10 @@ func placeSettings() []setting {
 			boolean(func(c *Config) *bool { return &c.DeleteTopics })},
 		{Key{"default.partitions", "1", "partitions of a topic whose creator does not say", true},
 			number(1, meta.MaxPartitions, func(c *Config) *int { return &c.Partitions })},
+		{Key{"kafka.layout", "segment", "layout of topics in Kafka's format whose creator does not say penstock.layout: segment, a log for each partition, or commit, one log for all", true},
+			layout(func(c *Config) *penstock.Layout { return &c.KafkaLayout })},
+		{Key{"rocket.layout", "commit", "layout of topics in RocketMQ's format whose creator does not say penstock.layout: segment or commit", true},
+			layout(func(c *Config) *penstock.Layout { return &c.RocketLayout })},
 		{Key{"logs.level", "info", "what is logged: debug, info, warn or error", true}, logLevel},
 		{Key{"logs.format", "auto", "auto, text or json; auto is text on a terminal", true},
 			oneOf(func(c *Config) *string { return &c.LogFormat }, "auto", "text", "json")},
@@ -286,6 +293,8 @@ func diskSettings() []setting {
 			number(1, 10_000_000, func(c *Config) *int { return &c.OpenFiles })},
 		{Key{"open.parallel", "16", "partitions opened or removed at once", false},
 			number(1, 1024, func(c *Config) *int { return &c.OpenParallel })},
+		{Key{"commit.file.bytes", "1GiB", "size of each file of the log that partitions of the commit layout share, for files made from now on", false},
+			commitFile},
 		{Key{"zero.ahead", "1MiB", "zeros written ahead of a log that is synced in small pieces; 0 writes none", false},
 			size(0, func(c *Config) *int64 { return &c.ZeroAhead })},
 		{Key{"stall.warning", "2s", "a call to the disk that takes longer is logged and counted", false},

@@ -56,6 +56,7 @@ func TestEveryField(t *testing.T) {
 		"sync.parallel": "7", "sync.all.from": "38", "open.files": "39", "open.parallel": "40", "zero.ahead": "41", "stall.warning": "42s",
 		"timeout.metadata": "43s", "producers.max": "44", "offsets.skip.damage": "true", "journal.bytes": "1m", "journal.from": "53", "metrics.partitions": "50", "metrics.offsets": "51", "metrics.offsets.looks": "52", "metrics.names": "both", "http.profiles": "on", "logs.requests": "all", "logs.requests.slow": "46ms", "logs.requests.every": "47", "offsets.metadata.max": "45",
 		"memory.limit": "22g", "metrics.topics": "23", "log.segment.bytes": "65536",
+		"kafka.layout": "commit", "rocket.layout": "segment", "commit.file.bytes": "54m",
 	}
 	l, err := Load(Sources{Flags: other})
 	if err != nil {

@@ -18,10 +18,7 @@ import (
 	"penstock/meta"
 	"penstock/meta/etcd"
 	"penstock/metric"
-	"penstock/record"
 	"penstock/replica"
-	"penstock/store"
-	"penstock/store/segment"
 	"penstock/wire"
 )
 
@@ -47,7 +44,7 @@ type Node struct {
 
 	disk     *disk.Disk
 	engine   *etcd.Engine
-	segments *segment.Store
+	stores   *stores
 	meta     *meta.Store
 	replicas *replica.Replicas
 	groups   *group.Coordinator
@@ -265,9 +262,7 @@ func (n *Node) openStores(ctx context.Context) error {
 		n.engine, engineErr = etcd.Open(ctx, etcd.Options{Dir: filepath.Join(n.info.Data, metaDir), Start: n.c.MetadataTime, Logger: n.log})
 	})
 	wg.Go(func() {
-		n.segments, storeErr = segment.New(n.disk, record.Format{}, segment.Options{
-			Logger: n.log, IndexCache: n.c.IndexCache, ZeroAhead: orNever(n.c.ZeroAhead),
-		})
+		n.stores, storeErr = newStores(n.disk, &n.c, n.log)
 	})
 	wg.Go(func() { n.info.ZeroCopy = probeZeroCopy(n.disk, n.info.Data) })
 	wg.Wait()
@@ -293,7 +288,7 @@ func (n *Node) openStores(ctx context.Context) error {
 // lead brings up the partitions that this node leads, and makes itself known. Replicas subscribe before the front: when
 // the front hears of a topic its partitions are on their way, and a change is answered when they are there.
 func (n *Node) lead(ctx context.Context) error {
-	n.info.Clean = n.segments.Clean() || n.meta.Image().Len() == 0
+	n.info.Clean = n.stores.clean() || n.meta.Image().Len() == 0
 	if !n.info.Clean {
 		// A tail may be cut: who read it must notice by the epoch (KIP-320).
 		if err := n.meta.Elect(ctx, n.c.Broker); err != nil {
@@ -301,7 +296,7 @@ func (n *Node) lead(ctx context.Context) error {
 		}
 	}
 	n.replicas = replica.New(replica.Options{
-		Broker: n.c.Broker, Stores: map[replica.StoreKey]store.Store{{}: n.segments},
+		Broker: n.c.Broker, Stores: n.stores.forReplicas(),
 		Logger: n.log, Registry: n.registry,
 		Workers: n.c.OpenParallel, RetentionEvery: n.c.RetentionEvery, CheckpointEvery: n.c.CheckpointEvery,
 		ProducerExpiry: n.c.ProducerExpiry, MaxProducers: n.c.Producers,
@@ -332,6 +327,7 @@ func (n *Node) lead(ctx context.Context) error {
 		Listener: kafkaListener, Broker: n.c.Broker,
 		Advertised: func() (string, int32) { return host, int32(port) },
 		Topics:     seen, Partitions: n.replicas, Groups: n.groups, LogDir: n.logDir(),
+		Layouts:    map[penstock.Format]penstock.Layout{penstock.FormatRecord: n.c.KafkaLayout, penstock.FormatMessage: n.c.RocketLayout},
 		AutoCreate: n.c.AutoCreate, KeepTopics: !n.c.DeleteTopics, DefaultPartitions: n.c.Partitions, TopicDefaults: n.c.TopicDefault,
 		Requests:      newRequestLog(&n.c, n.log),
 		BrokerConfigs: n.brokerConfigs(), BrokerKeys: brokerKeys(), LogLevel: n.c.Level, Account: n.account, Metrics: n.registry, Logger: n.log,

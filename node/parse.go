@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"penstock"
+	"penstock/meta"
+	"penstock/store/commit"
 )
 
 func text(at func(*Config) *string, want string) func(*Config, string) error {
@@ -133,6 +135,28 @@ func parseSize(v string) (int64, error) {
 		return 0, fmt.Errorf("size %q", v)
 	}
 	return n << s, nil
+}
+
+func layout(at func(*Config) *penstock.Layout) func(*Config, string) error {
+	return func(c *Config, v string) error {
+		l, err := meta.ParseLayout(v)
+		if err == nil {
+			*at(c) = l
+		}
+		return err
+	}
+}
+
+// minCommitFile is room for a few batches of the size that topics accept by default.
+const minCommitFile = 4 << 20
+
+func commitFile(c *Config, v string) error {
+	n, err := parseSize(v)
+	if err != nil || n < minCommitFile || n > commit.MaxFileBytes {
+		return errors.New("want a number of bytes from 4MiB to 2047MiB")
+	}
+	c.CommitFile = n
+	return nil
 }
 
 func logLevel(c *Config, v string) error {

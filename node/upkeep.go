@@ -8,6 +8,8 @@ import (
 
 	"penstock"
 	"penstock/meta"
+	"penstock/replica"
+	"penstock/store"
 )
 
 // endpointsFile tells programs on this machine where the broker listens, which matters when port 0 was asked for. It is
@@ -33,7 +35,16 @@ func (n *Node) upkeep() {
 // scrub checks all durable batches once, slowly: an unclean stop may have had a reason that damaged more than a tail.
 func (n *Node) scrub(ctx context.Context) {
 	began := time.Now()
-	bytes, err := n.segments.Scrub(ctx, n.c.ScrubRate)
+	var bytes int64
+	err := n.stores.opened(func(_ replica.StoreKey, st store.Store) error {
+		s, ok := st.(scrubber)
+		if !ok {
+			return nil // its recovery has read what it believes
+		}
+		more, err := s.Scrub(ctx, n.c.ScrubRate)
+		bytes += more
+		return err
+	})
 	switch {
 	case ctx.Err() != nil:
 		n.log.Debug("scrub ended by the stop", "bytes", bytes)
@@ -90,13 +101,13 @@ func (n *Node) followGone() func(ctx context.Context) {
 
 // removeGone removes the files of deleted topics and tells the metadata that they are gone.
 func (n *Node) removeGone(ctx context.Context) {
-	parts, err := n.segments.List()
+	parts, err := n.stores.list()
 	if err != nil {
 		n.log.Warn("files of deleted topics not looked for", "error", err)
 		return
 	}
 	left := map[penstock.TopicID][]penstock.PartitionID{}
-	for _, p := range parts {
+	for p := range parts {
 		left[p.Topic] = append(left[p.Topic], p)
 	}
 	img := n.meta.Image()
@@ -106,7 +117,7 @@ func (n *Node) removeGone(ctx context.Context) {
 		}
 		removed := true
 		for _, p := range left[id] {
-			if err := n.segments.Remove(p); err != nil {
+			if err := parts[p].Remove(p); err != nil {
 				n.log.Warn("files of a deleted topic not removed", "partition", p, "error", err)
 				removed = false
 			}
@@ -123,7 +134,7 @@ func (n *Node) removeGone(ctx context.Context) {
 
 // reportStrays names partitions that have files and no topic. They are left alone: the metadata may be another cluster's.
 func (n *Node) reportStrays() {
-	parts, err := n.segments.List()
+	parts, err := n.stores.list()
 	if err != nil {
 		n.log.Warn("partitions not listed", "error", err)
 		return
@@ -133,7 +144,7 @@ func (n *Node) reportStrays() {
 	for _, id := range img.Gone(n.c.Broker) {
 		gone[id] = true
 	}
-	for _, p := range parts {
+	for p := range parts {
 		if t := img.TopicByID(p.Topic); (t == nil || int(p.Partition) >= len(t.Partitions)) && !gone[p.Topic] {
 			n.log.Warn("partition has files but the metadata knows no such topic; it is left alone", "partition", p)
 		}
