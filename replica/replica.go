@@ -70,8 +70,11 @@ type terms struct {
 // AppendRequest is one partition's part of a produce request.
 type AppendRequest struct {
 	Batches []penstock.Batch // validated; their bytes are free again when Append returns
-	Acks    penstock.Acks
-	Epoch   penstock.Epoch // the leader epoch that the caller believes in, NoEpoch for none
+	// Whole is set where the batches are one batch of an idempotent producer that had to be taken apart, because the format holds one record in each:
+	// that batch's header. Its sequence is checked and remembered in place of theirs, and it gets its base offset here.
+	Whole *penstock.BatchHeader
+	Acks  penstock.Acks
+	Epoch penstock.Epoch // the leader epoch that the caller believes in, NoEpoch for none
 }
 
 // AppendResult is the answer for one partition.
@@ -165,7 +168,7 @@ func (p *Partition) append(r *AppendRequest, notify func(AppendResult)) (AppendR
 	l := p.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p.apply(r.Batches, now)
+	p.apply(r, app.First, now)
 	l.written.Report(p.self, pr.mark)
 	out := outcome{done: r.Acks != penstock.AcksAll || l.met(&pr)}
 	if !out.done {
@@ -199,11 +202,23 @@ func (p *Partition) admit(r *AppendRequest, t *terms) (producer.Verdict, error) 
 	if n := l.written.Len(); r.Acks == penstock.AcksAll && n < t.minInSync {
 		return producer.Verdict{}, fmt.Errorf("%w: partition %v has %d, the topic demands %d", penstock.ErrNotEnoughReplicas, p.id, n, t.minInSync)
 	}
-	v, err := p.checkProducers(r.Batches)
+	v, err := p.checkSequences(r)
 	if err != nil {
 		p.figures.refused.Inc()
 	}
 	return v, err
+}
+
+// checkSequences checks what was appended before, and whether everything follows on it.
+func (p *Partition) checkSequences(r *AppendRequest) (producer.Verdict, error) {
+	if r.Whole == nil {
+		return p.checkProducers(r.Batches)
+	}
+	if n := int64(len(r.Batches)); n != int64(r.Whole.LastDelta)+1 {
+		return producer.Verdict{}, fmt.Errorf("%w: partition %v: %d batches made of %d records", penstock.ErrInvalidRecord, p.id, n, int64(r.Whole.LastDelta)+1)
+	}
+	whole := [1]penstock.Batch{{Header: *r.Whole}}
+	return p.checkProducers(whole[:])
 }
 
 // checkProducers checks sequences and epochs of all batches. If they are duplicates it returns what the first was given.
@@ -266,16 +281,25 @@ func (p *Partition) again(v producer.Verdict, acks penstock.Acks, pr promise) (A
 	return pr.res, outcome{commit: pr.durable}
 }
 
-// apply notes appended batches. The caller holds ledger.mu.
-func (p *Partition) apply(batches []penstock.Batch, now penstock.Timestamp) {
-	for i := range batches {
-		h := &batches[i].Header
-		if h.ProducerID != penstock.NoProducer {
-			p.producers.Apply(h, now)
-			p.idempotents = true
+// apply notes appended batches, the first of which got that offset. The caller holds ledger.mu.
+func (p *Partition) apply(r *AppendRequest, first penstock.Offset, now penstock.Timestamp) {
+	if r.Whole != nil {
+		r.Whole.BaseOffset = first
+		p.note(r.Whole, now)
+	} else {
+		for i := range r.Batches {
+			p.note(&r.Batches[i].Header, now)
 		}
 	}
-	p.unsaved += len(batches)
+	p.unsaved += len(r.Batches)
+}
+
+// note remembers a batch that has a producer. The caller holds ledger.mu.
+func (p *Partition) note(h *penstock.BatchHeader, now penstock.Timestamp) {
+	if h.ProducerID != penstock.NoProducer {
+		p.producers.Apply(h, now)
+		p.idempotents = true
+	}
 }
 
 // gate queues a promise, before the batch is visible, that keeps readers out of what it promises, and of what follows. The caller holds ledger.mu.

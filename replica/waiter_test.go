@@ -171,7 +171,7 @@ func (p *Partition) arrive(t *testing.T, f *fakePartition, b penstock.Batch) {
 	}
 	var fired firedList
 	p.ledger.mu.Lock()
-	p.apply(bs, 0)
+	p.apply(&AppendRequest{Batches: bs}, app.First, 0)
 	p.end, p.total = app.Next, p.total+app.Bytes
 	p.showAll(&fired)
 	p.ledger.mu.Unlock()
