@@ -1,19 +1,26 @@
 package rocket
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 
+	"penstock"
+	"penstock/metric"
 	"penstock/wire"
 )
 
 // Front serves RocketMQ's protocol, as name server and as broker. Make one with New; it lives as long as the process. All methods may be
 // called concurrently.
 type Front struct {
-	o      Options
-	broker side
-	names  side
+	o       Options
+	broker  side
+	names   side
+	routes  atomic.Pointer[routes]
+	unique  uniqueIDs
+	waiting *metric.Gauge // long polls
+	sends   sync.Pool     // of *sendCall
+	bundles sync.Pool     // of *bundle
+	pulls   sync.Pool     // of *pullCall
 
 	leaving atomic.Bool // set before the polls are woken; see Leave
 	mu      sync.Mutex
@@ -36,8 +43,15 @@ func New(o Options) *Front {
 		panic("rocket: Topics and Partitions are demanded")
 	}
 	f := &Front{o: o.withDefaults(), open: map[*session]struct{}{}}
-	f.broker = side{f, brokerName, newDispatcher(brokerAPIs(f.o.Limits))}
-	f.names = side{f, nameServerName, newDispatcher(nameServerAPIs())}
+	f.routes.Store(&routes{names: map[string]*route{}, ids: map[penstock.TopicID]*route{}})
+	f.unique.begin(f.o.Now())
+	f.waiting = f.o.Metrics.Gauge(descWaiting, metric.Label{Name: "listener", Value: brokerName})
+	f.sends.New = func() any { return newSendCall() }
+	f.bundles.New = func() any { return newBundle() }
+	f.pulls.New = func() any { return &pullCall{} }
+	f.broker = side{f, brokerName, newDispatcher(f.brokerAPIs(), f.o.Metrics, brokerName)}
+	f.names = side{f, nameServerName, newDispatcher(f.nameServerAPIs(), f.o.Metrics, nameServerName)}
+	f.o.Topics.Subscribe(f.follow)
 	return f
 }
 
@@ -57,18 +71,15 @@ func (f *Front) NameServer() wire.Protocol { return &f.names }
 // called before wire.Server.Shutdown, which would else wait for them. It does not block.
 func (f *Front) Leave() {
 	f.leaving.Store(true)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for s := range f.open {
+		s.wakeAll()
+	}
 }
 
 // Name labels metrics and logs.
 func (d *side) Name() string { return d.name }
 
 // Open begins a session on a new connection.
-func (d *side) Open(c *wire.Conn) wire.Session {
-	f := d.front
-	s := &session{front: f, side: d, conn: c}
-	s.ctx, s.end = context.WithCancel(context.Background())
-	f.mu.Lock()
-	f.open[s] = struct{}{}
-	f.mu.Unlock()
-	return s
-}
+func (d *side) Open(c *wire.Conn) wire.Session { return d.newSession(c) }

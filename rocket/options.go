@@ -38,26 +38,16 @@ type Partitions interface {
 
 // Groups is where it is kept how far consumer groups have read. group.Coordinator is the real one.
 type Groups interface {
-	// Ready makes the journal if there is none, and returns when what is led of it here is loaded.
-	Ready(ctx context.Context) error
-	// Commit stores offsets; answer is called once when they are as durable as the journal promises.
-	Commit(name string, r *group.Commit, answer func(error))
-	// Read calls f with what is committed for the partitions asked for, all if topics is nil.
-	Read(name string, topics map[string][]int32, f func(topic string, partition int32, o group.Committed, ok bool)) error
+	// Note takes how far a group has read; it is shown at once and committed soon.
+	Note(name, topic string, id penstock.TopicID, partition int32, at penstock.Offset) error
 }
 
-// Roster knows the members of RocketMQ's consumer groups by their heartbeats.
+// Roster knows the members of RocketMQ's consumer groups by their heartbeats. group.Roster is the real one.
 type Roster interface {
-	// Subscription is what the members of a group say that they read of a topic. ok is false if no member reads it.
-	Subscription(name, topic string) (s Subscription, ok bool)
-}
-
-// Subscription is what a consumer group reads of a topic.
-type Subscription struct {
-	Kind       string  // TAG or SQL92
-	Expression string  // "a || b", "*"
-	Version    int64   // grows with every change of it
-	Tags       []int64 // codes of the tags; nil: all
+	// Subscription is what a group reads of a topic. ok is false if no member reads it.
+	Subscription(name, topic string) (s group.Subscription, ok bool)
+	// Locked reports whether a member of the group holds a queue: it then consumes in order.
+	Locked(name string) bool
 }
 
 // Delay delivers what lies in the topic of delayed messages when its time has come.

@@ -141,3 +141,27 @@ func (c *Command) addField(key, value []byte) error {
 	c.Fields = append(c.Fields, Field{key, value})
 	return nil
 }
+
+// PeekCode reads the code from the first bytes of a frame, if they show it: a binary header begins with it, and one in JSON does with the
+// clients that there are. Who relies on it looks again at what Parse found.
+func PeekCode(kind Kind, peek []byte) (code int32, ok bool) {
+	if kind == Binary {
+		if len(peek) < headBytes+2 {
+			return 0, false
+		}
+		return wholeCode(int16(uint16(peek[headBytes])<<8 | uint16(peek[headBytes+1]))), true
+	}
+	const begin = `{"code":`
+	if len(peek) <= headBytes+len(begin) || string(peek[headBytes:headBytes+len(begin)]) != begin {
+		return 0, false
+	}
+	digits := peek[headBytes+len(begin):]
+	n := 0
+	for n < len(digits) && n < 10 && digits[n] >= '0' && digits[n] <= '9' {
+		n++
+	}
+	if n == len(digits) {
+		return 0, false // it may go on
+	}
+	return int32Of(digits[:n])
+}

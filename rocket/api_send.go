@@ -1,0 +1,267 @@
+package rocket
+
+// SEND_MESSAGE (10, fields with long names), SEND_MESSAGE_V2 (310, with short ones) and SEND_BATCH_MESSAGE (320: many messages in the body).
+//
+// What is done as by RocketMQ: a topic that is not there is created by the default topic that the request names, %RETRY% topics always are;
+// a message for a %RETRY% topic that came back too often goes to the group's dead letters; a message with a DELAY property goes to
+// SCHEDULE_TOPIC_XXXX and keeps its topic and queue as properties; a batch is as many ordinary messages, stored all or none, and is answered
+// with all their ids.
+//
+// What is not served yet is refused: transactions (TRAN_MSG), arbitrary delays (TIMER_*), inner batches.
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+
+	"penstock"
+	"penstock/message"
+	"penstock/replica"
+	"penstock/rocket/remoting"
+	"penstock/wire"
+)
+
+func apiSend(l *Limits) *api { return sendRow(10, "SEND_MESSAGE", l) }
+
+func apiSendV2(l *Limits) *api { return sendRow(310, "SEND_MESSAGE_V2", l) }
+
+func apiSendBatch(l *Limits) *api { return sendRow(codeSendBatch, "SEND_BATCH_MESSAGE", l) }
+
+const codeSendBatch = 320
+
+// sendRow is a row of the three requests. Their frames are the only ones that carry payload.
+func sendRow(c int32, name string, l *Limits) *api {
+	return &api{code: c, name: name, frame: remoting.MaxHeader + l.MessageBytes + 4<<10, right: right{opPub, onTopic}, gathers: true, handle: send}
+}
+
+// sendCall is one message, or batch of messages, under way. It is pooled with its buffers, so that a message allocates nothing. It is used by the
+// reader, or by the goroutine that creates its topic, and after Append by whoever meets the promise.
+type sendCall struct {
+	front   *Front
+	session *session
+	ticket  ticket
+	head    remoting.SendHead // of the frame, until that is released
+	body    []byte            // likewise
+	tries   int               // topics created for it
+	dead    bool              // it is stored with the dead letters of a group
+	seen    looked            // of its properties
+	delayed bool              // it is stored with the delayed messages
+
+	route   *route // of what it is stored in
+	led     *replica.Partition
+	queue   int32 // as the producer is told
+	stored  int32 // queue in route
+	acks    penstock.Acks
+	props   []byte // scratch
+	buf     []byte // the messages as stored, one behind another
+	batches []penstock.Batch
+	host    netip.AddrPort // that stores
+	unique  []byte         // id that the producer gave, a copy
+	notify  func(replica.AppendResult)
+}
+
+// newSendCall makes a call for the pool.
+func newSendCall() *sendCall {
+	c := &sendCall{}
+	c.notify = func(r replica.AppendResult) { c.settle(r) }
+	return c
+}
+
+// send takes a request that sends. The message is built in a buffer of its own, because it is stored in another order than it comes in, and the
+// frame is given back at once; it is stored with those that came in the same read.
+func send(s *session, r *request) {
+	c := s.front.sends.Get().(*sendCall)
+	c.front, c.session, c.ticket, c.host = s.front, s, r.ticket(), s.store
+	if err := r.Send(&c.head); err != nil {
+		c.refuse(codeOf(err), err.Error())
+		return
+	}
+	c.body = r.Body
+	c.head.Batch = c.head.Batch || r.Code == codeSendBatch
+	if c.prepare() {
+		s.stage(c)
+	}
+}
+
+// prepare finds where the call goes and builds what is stored. If it is false the call is answered, or will be by whoever creates its topic.
+func (c *sendCall) prepare() bool {
+	first, refused, why := c.admit()
+	if refused != codeSuccess {
+		c.refuse(refused, why)
+		return false
+	}
+	if first != nil {
+		if c.tries++; c.tries > maxTries {
+			c.refuse(codeServiceNotAvailable, "the topics that the message needs do not come about")
+			return false
+		}
+		c.after(first)
+		return false
+	}
+	if err := c.build(); err != nil {
+		c.refuse(codeOf(err), err.Error())
+		return false
+	}
+	c.head, c.body = remoting.SendHead{}, nil
+	c.ticket.wire.Release()
+	return true
+}
+
+// maxTries bounds the topics that are created for one message: its own, and that of dead letters or of delayed messages.
+const maxTries = 3
+
+// after does what must come first in a goroutine of its own, and then goes on there.
+func (c *sendCall) after(first func(ctx context.Context) error) {
+	c.session.control(func(ctx context.Context) {
+		if err := first(ctx); err != nil {
+			c.refuse(codeOf(err), err.Error())
+			return
+		}
+		if c.prepare() {
+			c.appendAlone()
+		}
+	})
+}
+
+// build makes the stored form of the call's messages.
+func (c *sendCall) build() error {
+	p := c.properties()
+	m := message.Message{
+		QueueID: c.stored, Flag: c.head.Flag, SysFlag: message.SysFlag(c.head.SysFlag), BornTime: penstock.Timestamp(c.head.BornTime),
+		BornHost: c.session.born, StoreTime: penstock.Timestamp(c.front.o.Now().UnixMilli()), StoreHost: c.host,
+		Reconsumed: c.head.Reconsumed, Topic: c.route.text, Body: c.body, Properties: p, WithRecordCRC: true,
+	}
+	if !c.head.Batch {
+		var err error
+		c.buf, err = message.Append(c.buf[:0], &m)
+		if err == nil {
+			err = c.frame()
+		}
+		return err
+	}
+	c.buf = c.buf[:0]
+	n := 0
+	err := message.Items(c.body, func(it message.Item) error {
+		if n++; n > maxBatch {
+			return fmt.Errorf("%w: more than %d messages in a batch", penstock.ErrTooLarge, maxBatch)
+		}
+		var err error
+		m.Body, m.Flag, m.Properties = it.Body, it.Flag, it.Properties
+		c.buf, err = message.Append(c.buf, &m)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", penstock.ErrInvalidRecord, err)
+	}
+	if n == 0 {
+		return fmt.Errorf("%w: batch without a message", penstock.ErrInvalidRecord)
+	}
+	return c.frame()
+}
+
+// maxBatch bounds the messages of one batch: a body of the largest size holds so many that say anything.
+const maxBatch = 64 << 10
+
+// frame finds the messages in the buffer.
+func (c *sendCall) frame() error {
+	c.batches = c.batches[:0]
+	for b := c.buf; len(b) > 0; {
+		h, err := message.Format{}.Header(b)
+		if err != nil {
+			return err
+		}
+		if c.route.most > 0 && int(h.Size) > c.route.most {
+			return fmt.Errorf("%w: message of %d bytes, topic %s takes %d (%s)", penstock.ErrTooLarge, h.Size, c.route.name, c.route.most, configMaxBytes)
+		}
+		c.batches = append(c.batches, penstock.Batch{Header: h, Bytes: b[:h.Size:h.Size]})
+		b = b[h.Size:]
+	}
+	return nil
+}
+
+// appendAlone appends the call's messages by themselves.
+func (c *sendCall) appendAlone() {
+	res, done := c.led.Append(replica.AppendRequest{Batches: c.batches, Acks: c.acks, Epoch: penstock.NoEpoch}, c.notify)
+	if done {
+		c.settle(res)
+	}
+}
+
+// settle takes the result of the append and answers.
+func (c *sendCall) settle(res replica.AppendResult) {
+	if res.Err != nil {
+		c.refuse(codeOf(res.Err), fmt.Sprintf("message is not stored: %v", res.Err))
+		return
+	}
+	c.route.in.bytes.Add(int64(len(c.buf)))
+	c.route.in.messages.Add(int64(len(c.batches)))
+	a := wire.NewAnswer()
+	w := remoting.Begin(a.B, c.ticket.head(codeSuccess, ""))
+	c.props = c.props[:0]
+	for i := range c.batches {
+		if i > 0 {
+			c.props = append(c.props, ',')
+		}
+		c.props = appendOffsetID(c.props, c.host, c.batches[i].Bytes)
+	}
+	w.Bytes("msgId", c.props)
+	w.Int("queueId", int64(c.queue))
+	w.Int("queueOffset", int64(res.First))
+	if len(c.unique) > 0 {
+		w.Bytes("transactionId", c.unique)
+	}
+	w.Text("MSG_REGION", "DefaultRegion")
+	w.Text("TRACE_ON", "true")
+	a.B = w.End()
+	c.front.send(c.ticket, codeSuccess, a)
+	c.recycle()
+}
+
+// appendOffsetID appends the name by which clients ask for a stored message: see message.OffsetID.
+func appendOffsetID(dst []byte, host netip.AddrPort, stored []byte) []byte {
+	var b [16 + 4 + 8]byte
+	n := 4
+	if addr := host.Addr(); addr.Is6() {
+		v := addr.As16()
+		n = copy(b[:], v[:])
+	} else if addr.Is4() {
+		v := addr.As4()
+		copy(b[:], v[:])
+	}
+	binary.BigEndian.PutUint32(b[n:], uint32(host.Port()))
+	copy(b[n+4:], stored[atPosition:atPosition+8])
+	return appendHex(dst, b[:n+4+8])
+}
+
+// atPosition is where a stored message has its position.
+const atPosition = 28
+
+// refuse answers with a code and a remark.
+func (c *sendCall) refuse(why code, remark string) {
+	c.session.refuse(c.ticket, why, remark)
+	c.recycle()
+}
+
+// keepBuffer is the largest buffer that a pooled call keeps.
+const keepBuffer = 64 << 10
+
+// recycle gives the call back, without what it pointed to.
+func (c *sendCall) recycle() {
+	f := c.front
+	clear(c.batches)
+	keep := sendCall{buf: c.buf[:0], props: c.props[:0], batches: c.batches[:0], unique: c.unique[:0], notify: c.notify}
+	*c = keep
+	if cap(c.buf) <= keepBuffer && cap(c.batches) <= maxTray {
+		f.sends.Put(c)
+	}
+}
+
+// anyQueue chooses a queue for a message that leaves it open.
+func anyQueue(n int32) int32 {
+	if n <= 1 {
+		return 0
+	}
+	return rand.Int32N(n)
+}

@@ -1,0 +1,54 @@
+package rocket
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"penstock"
+	"penstock/meta"
+)
+
+// makeTopic creates a topic of messages. That it exists by now is fine.
+func (f *Front) makeTopic(ctx context.Context, name string, queues int) error {
+	_, err := f.o.Topics.CreateTopic(ctx, meta.NewTopic{
+		Name: name, Format: penstock.FormatMessage, Layout: f.o.Layout, Partitions: queues, Replicas: []penstock.BrokerID{f.o.Broker},
+	}, false)
+	if err != nil && !errors.Is(err, penstock.ErrTopicExists) {
+		return fmt.Errorf("topic %s is created on demand: %w", name, err)
+	}
+	return nil
+}
+
+// template returns how many queues a topic created by sending to a default topic may have, 0 if none may be created so. The default topics of
+// RocketMQ's clients are TBW102, and by configuration the name of the cluster or of a broker; none of them exists here as a topic.
+func (f *Front) template(name string) int {
+	switch {
+	case f.o.NoAutoCreate:
+		return 0
+	case name == templateTopic:
+		return f.o.DefaultQueues
+	case name == f.o.ClusterName:
+		return clusterQueues
+	case name == f.o.BrokerName:
+		return 1
+	}
+	return 0
+}
+
+// clusterQueues is the number of queues of the topic that RocketMQ has under the cluster's name.
+const clusterQueues = 16
+
+// queuesOf says with how many queues the topic of a message is to be created, 0 if it is not to be.
+func (f *Front) queuesOf(topic, defaultTopic string, wanted int32) int {
+	if n := f.template(defaultTopic); n > 0 {
+		if n = min(n, int(wanted)); n > 0 {
+			return n
+		}
+	}
+	if strings.HasPrefix(topic, retryPrefix) {
+		return 1
+	}
+	return 0
+}
