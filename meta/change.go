@@ -94,7 +94,7 @@ func (s *Store) newTopic(n NewTopic) (*Topic, error) {
 	}
 	t := &Topic{
 		ID: n.ID, Name: n.Name, Format: n.Format, Layout: n.Layout, Configs: n.Configs,
-		Settings: settings, replicas: slices.Clone(n.Replicas), epoch: n.Epoch,
+		Settings: settings.of(n.Format, n.Configs), replicas: slices.Clone(n.Replicas), epoch: n.Epoch,
 	}
 	if t.ID.IsZero() {
 		t.ID = randomID()

@@ -228,6 +228,7 @@ func (b *builder) redefault() {
 	b.next.Defaults, _ = parse(nil, defaults)
 	for id, t := range b.next.ids {
 		settings, _ := parse(t.Configs, defaults)
+		settings = settings.of(t.Format, t.Configs)
 		if settings == t.Settings {
 			continue
 		}

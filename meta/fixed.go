@@ -92,6 +92,22 @@ func (n *NewTopic) choose() {
 	delete(n.Configs, ConfigLayout)
 }
 
+// messageBytes is the largest stored message of a topic that does not say max.message.bytes, whose default is that of Kafka's batches: what RocketMQ's
+// clients take in one frame. Its fronts hold producers to less.
+const messageBytes = 16 << 20
+
+// of are the settings as they hold for topics of a format. The time of a message is that of storing, whatever message.timestamp.type says of records.
+func (s Settings) of(f penstock.Format, configs map[string]string) Settings {
+	if f != penstock.FormatMessage {
+		return s
+	}
+	s.AppendTime = true
+	if _, said := configs["max.message.bytes"]; !said {
+		s.MaxMessageBytes = messageBytes
+	}
+	return s
+}
+
 // Queues are the numbers of queues that RocketMQ's clients read and write of a topic: those configured, or all partitions.
 func (t *Topic) Queues() (read, write int) {
 	n := len(t.Partitions)

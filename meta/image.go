@@ -180,7 +180,7 @@ func (b *builder) topic(c Change, revision int64) error {
 // settle parses the settings of a topic. What was valid when it was set may not be any more.
 func (b *builder) settle(t *Topic) {
 	s, faults := parse(t.Configs, b.next.defaults)
-	t.Settings = s
+	t.Settings = s.of(t.Format, t.Configs)
 	if len(faults) > 0 {
 		b.log.Warn("configuration of a topic holds what is not valid now; defaults count instead",
 			"topic", t.Name, "faults", (&Faults{faults}).Error())

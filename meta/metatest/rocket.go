@@ -57,6 +57,13 @@ func testKinds(t *testing.T, e meta.Engine) {
 			if kind := fmt.Sprint(got.Format, " ", got.Layout); kind != c.want || len(got.Configs) != 0 {
 				t.Errorf("%.20s: %s with %v, want %s", c.name, kind, got.Configs, c.want)
 			}
+			bytes, stamped := int32(1<<20+12), false
+			if got.Format == penstock.FormatMessage {
+				bytes, stamped = 16<<20, true
+			}
+			if got.Settings.MaxMessageBytes != bytes || got.Settings.AppendTime != stamped {
+				t.Errorf("%.20s: at most %d bytes, stamped by the broker %v", c.name, got.Settings.MaxMessageBytes, got.Settings.AppendTime)
+			}
 		}
 	}
 	stays(t, s, s.Image().Topic("shared"))
