@@ -43,9 +43,12 @@ func (p *Packer) Begin(dst []byte, o PackOptions) {
 	p.o, p.dst, p.before, p.begun = o, dst, len(dst), false
 }
 
-// Add packs one stored message, which is all of b and is not kept. Messages come in the order of their offsets. more is false once there is as
+// Add checks and packs one stored message, which is all of b and is not kept. Messages come in the order of their offsets. more is false once there is as
 // much as was asked for. Errors wrap penstock.ErrCorrupt, penstock.ErrInvalidRecord for an offset out of order; nothing is added then.
 func (p *Packer) Add(b []byte) (more bool, err error) {
+	if err := (message.Format{}).Verify(b); err != nil {
+		return false, err // a batch's own checksum would vouch for what is broken
+	}
 	m, err := message.Parse(b)
 	if err != nil {
 		return false, err

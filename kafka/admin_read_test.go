@@ -81,7 +81,7 @@ func TestDeleteCompacted(t *testing.T) {
 	for policy, want := range map[string]code{"compact": codePolicyViolation, "compact,delete": codeNone, "delete": codeNone} {
 		topic := *found.topic
 		topic.Settings.CleanupPolicy = policy
-		r := &route{name: found.name, id: found.id, topic: &topic, parts: found.parts, readable: true}
+		r := &route{name: found.name, id: found.id, topic: &topic, parts: found.parts}
 		if _, why := s.cutAt(h.ctx(), r, 0, 0); why != want {
 			t.Errorf("%s: %v", policy, why)
 		}

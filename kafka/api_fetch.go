@@ -63,7 +63,8 @@ type fetchCall struct {
 	parts     []fetchPart // what is read, in the order of reading
 	forgotten []fetchKey
 	extents   []penstock.Extent // of all parts, in their order
-	bytes     int64             // in extents
+	converted *converted        // of the parts that are topics of messages; nil until there is one
+	bytes     int64             // in extents, and converted
 	urgent    bool              // an error or a divergence, which is told at once
 	whole     code              // error for the whole answer
 	mode      fetchMode
@@ -99,7 +100,7 @@ type fetchPart struct {
 	kept *keptPart // what an incremental fetch remembers of it
 	code code
 	res  replica.ReadResult
-	lo   int // its extents are extents[lo:hi]
+	lo   int // its extents are extents[lo:hi]; of a topic of messages it has converted.bytes[lo:hi]
 	hi   int
 	size int64
 	told bool // is in the answer
@@ -181,6 +182,10 @@ func (c *fetchCall) readPart(p *fetchPart) {
 		p.code = refused
 		return
 	}
+	if p.route.messages {
+		c.readMessages(p, led)
+		return
+	}
 	var err error
 	c.extents, p.res, err = led.Read(replica.ReadRequest{
 		From: p.from, Max: max(min(p.max, c.maxBytes-c.bytes), 0), Whole: c.bytes == 0,
@@ -247,6 +252,7 @@ func (c *fetchCall) note() {
 // drop lets go of the extents read so far.
 func (c *fetchCall) drop() {
 	c.extents = penstock.ReleaseAll(c.extents)
+	c.converted.drop(keepAnswered)
 	c.bytes = 0
 }
 
@@ -256,8 +262,9 @@ func (c *fetchCall) recycle() {
 	clear(c.parts)
 	clear(c.forgotten)
 	clear(c.extents[:cap(c.extents)])
-	parts, forgotten, extents := c.parts[:0], c.forgotten[:0], c.extents[:0]
-	*c = fetchCall{parts: parts, forgotten: forgotten, extents: extents}
+	parts, forgotten, extents, converted := c.parts[:0], c.forgotten[:0], c.extents[:0], c.converted
+	converted.drop(keepAnswered)
+	*c = fetchCall{parts: parts, forgotten: forgotten, extents: extents, converted: converted}
 	if cap(parts) <= keepParts && cap(forgotten) <= keepParts && cap(extents) <= keepParts {
 		f.fetches.Put(c)
 	}

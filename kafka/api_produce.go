@@ -162,6 +162,10 @@ func (p *producePart) append(rules record.Rules) {
 		return
 	}
 	p.led, p.batch[0] = led, b
+	if p.route.messages {
+		p.appendMessages()
+		return
+	}
 	if b.Header.ProducerID == penstock.NoProducer {
 		p.call.session.stage(p)
 		return

@@ -199,8 +199,12 @@ func (c *fetchCall) encodePart(a *wire.Answer, p *fetchPart) {
 		b = appendInt32(b, int32(penstock.NoBroker))
 	}
 	a.B = appendCount(b, int(p.size), flex)
-	for _, e := range c.extents[p.lo:p.hi] {
-		a.Attach(e, p.route.out)
+	if p.route != nil && p.route.messages {
+		c.encodeMessages(a, p)
+	} else {
+		for _, e := range c.extents[p.lo:p.hi] {
+			a.Attach(e, p.route.out)
+		}
 	}
 	a.B = p.appendTags(a.B, flex)
 }

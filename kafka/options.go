@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"penstock"
@@ -48,6 +49,9 @@ type Options struct {
 	// function because the port may be known only once the listener is open.
 	Advertised func() (host string, port int32)
 
+	// StoreHost is written into messages as the host that stored them, at which RocketMQ's clients look for them; nil means nowhere.
+	StoreHost func() netip.AddrPort
+
 	Topics     Topics
 	Partitions Partitions
 	Groups     *group.Coordinator // of consumer groups; without it their APIs are not served
@@ -73,6 +77,7 @@ type Options struct {
 type Limits struct {
 	ProduceBytes      int           // largest Produce request; default 100 MiB, as Kafka's socket.request.max.bytes
 	FetchBytes        int64         // most stored bytes of one fetch, one batch aside; default 55 MiB, as Kafka's fetch.max.bytes
+	ConvertBytes      int           // most bytes that one batch or one answer may become in the other format; default 16 MiB
 	MaxWait           time.Duration // longest long poll; default 5 min
 	FetchSessions     int           // incremental fetch sessions kept; default 1,000
 	SessionPartitions int           // partitions remembered by all fetch sessions together; default 1,000,000
@@ -94,6 +99,7 @@ const (
 func (l Limits) withDefaults() Limits {
 	l.ProduceBytes = cmp.Or(l.ProduceBytes, produceMax)
 	l.FetchBytes = cmp.Or(l.FetchBytes, 55<<20)
+	l.ConvertBytes = cmp.Or(l.ConvertBytes, 16<<20)
 	l.MaxWait = cmp.Or(l.MaxWait, 5*time.Minute)
 	l.FetchSessions = cmp.Or(l.FetchSessions, 1000)
 	l.SessionPartitions = cmp.Or(l.SessionPartitions, 1_000_000)

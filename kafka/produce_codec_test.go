@@ -17,7 +17,7 @@ import (
 func tableOf(names map[string]penstock.TopicID) *routes {
 	t := &routes{names: map[string]*route{}, ids: map[penstock.TopicID]*route{}}
 	for name, id := range names {
-		r := &route{name: name, id: id, topic: &meta.Topic{Name: name, ID: id}, parts: make([]partRoute, 3), out: &metric.Tally{}, readable: true}
+		r := &route{name: name, id: id, topic: &meta.Topic{Name: name, ID: id}, parts: make([]partRoute, 3), out: &metric.Tally{}}
 		for i := range r.parts {
 			r.parts[i].leader, r.parts[i].epoch = 7, 5
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"penstock"
 	"penstock/disk"
 	"penstock/disk/disktest"
 	"penstock/group"
@@ -34,7 +35,8 @@ type house struct {
 	replicas *replica.Replicas
 	groups   *group.Coordinator
 	store    *disk.Disk
-	killed   bool // what goes wrong while it is closed does not matter
+	killed   bool              // what goes wrong while it is closed does not matter
+	layouts  []penstock.Layout // in which it has topics of messages
 	account  *metric.CopyAccount
 	metrics  *metric.Registry
 	front    *Front
@@ -43,7 +45,7 @@ type house struct {
 }
 
 // build makes a house over a disk in memory, or with files in a directory. change may be nil.
-func build(t testing.TB, dir string, change func(*Options)) *house {
+func build(t testing.TB, dir string, change func(*Options), more ...func(*house)) *house {
 	t.Helper()
 	memory := disktest.New()
 	d := disk.New(memory, disk.Options{})
@@ -56,6 +58,9 @@ func build(t testing.TB, dir string, change func(*Options)) *house {
 	}
 	h := &house{t: t, disk: memory, store: d}
 	h.meta, h.engine = metatest.Open(t)
+	for _, f := range more {
+		f(h)
+	}
 	h.raise(change)
 	return h
 }
@@ -68,7 +73,11 @@ func (h *house) raise(change func(*Options)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.replicas = replica.New(replica.Options{Broker: 0, Stores: map[replica.StoreKey]store.Store{{}: st}})
+	stores := map[replica.StoreKey]store.Store{{}: st}
+	for _, l := range h.layouts {
+		stores[replica.StoreKey{Layout: l, Format: penstock.FormatMessage}] = h.messageStore(l)
+	}
+	h.replicas = replica.New(replica.Options{Broker: 0, Stores: stores})
 	t.Cleanup(func() {
 		if err := h.replicas.Close(); (err != nil) != h.broken && !h.killed {
 			t.Error(err)

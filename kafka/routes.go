@@ -32,7 +32,7 @@ type route struct {
 	out      *metric.Tally // payload bytes to consumers
 	in       traffic       // what producers sent
 	rules    record.Rules  // but for the time
-	readable bool          // in the record format; others need translation
+	messages bool          // in the message format, which is translated
 	internal bool          // the broker's own: clients may read it and not write to it
 }
 
@@ -69,9 +69,6 @@ func (t *routes) named(r *reader, byID bool) (found *route, name string, id pens
 func (f *Front) partition(r *route, index int32) (*replica.Partition, code) {
 	if index < 0 || int(index) >= len(r.parts) {
 		return nil, codeUnknownTopicOrPartition
-	}
-	if !r.readable {
-		return nil, codeUnsupportedFormat
 	}
 	pr := &r.parts[index]
 	if p := pr.led.Load(); p != nil && p.Err() == nil {
@@ -137,8 +134,8 @@ func (f *Front) newRoute(old *route, topic *meta.Topic) *route {
 		parts:    make([]partRoute, len(topic.Partitions)),
 		out:      f.o.Account.Tally(f.o.Listener, topic.Name),
 		rules:    rulesOf(&topic.Settings),
-		readable: topic.Format == penstock.FormatRecord,
-		internal: group.Internal(topic.Name),
+		messages: topic.Format == penstock.FormatMessage,
+		internal: shownInternal(topic) || rocketOwn[topic.Name],
 	}
 	r.in = f.newTraffic(topic.Name)
 	for i := range r.parts {
