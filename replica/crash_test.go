@@ -22,6 +22,7 @@ import (
 	"penstock/producer"
 	"penstock/record"
 	"penstock/store"
+	"penstock/store/commit"
 	"penstock/store/segment"
 )
 
@@ -65,7 +66,11 @@ func startNode(t testing.TB, fsys disk.FS, topics ...*meta.Topic) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{disk: d, Replicas: New(Options{Broker: self, Stores: map[StoreKey]store.Store{{}: s}})}
+	c, err := commit.New(d, record.Format{}, commit.Options{FileBytes: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &node{disk: d, Replicas: New(Options{Broker: self, Stores: map[StoreKey]store.Store{{}: s, {Layout: penstock.LayoutCommit}: c}})}
 	n.apply(topics)
 	return n
 }
@@ -141,7 +146,7 @@ type claim struct {
 	lastAt penstock.Offset
 }
 
-// TestCrash loops through power cuts and kills, by seed. After each: what was acknowledged is there, what was promised and
+// TestCrash loops through power cuts and kills, by seed, in the layouts in turn. After each: what was acknowledged is there, what was promised and
 // read is there, the producer's last batch is known as a duplicate, and its next is accepted.
 func TestCrash(t *testing.T) {
 	seeds := uint64(60)
@@ -162,6 +167,7 @@ func crashSeed(t *testing.T, seed uint64) {
 	c := &claim{known: map[penstock.Offset]uint64{}}
 	for life := range penstock.Epoch(4) {
 		topic := realTopic(penstock.DurabilityFsync, life)
+		topic.Layout = penstock.Layout(seed % 2)
 		n := startNode(t, fsys, topic)
 		p := n.Partition(penstock.PartitionID{Topic: topic.ID})
 		if p.Err() != nil {

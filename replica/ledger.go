@@ -44,7 +44,9 @@ type ledger struct {
 	synced  isr.Tracker
 	queue   queue
 	failed  error        // what took the disk offline; nothing is promised or appended after it
-	parts   []*Partition // on the log and open
+	parts   []*Partition // on the log and open; each knows its place
+	minimum int          // smallest set that commits: the most that a topic of these demands
+	demands map[int]int  // how many of these demand so many
 	scratch []promise    // for those taken off the queue; nil while in use
 }
 
@@ -57,6 +59,8 @@ func newLedger(log store.Log, self penstock.BrokerID, f *figures) *ledger {
 		figures: f,
 		written: isr.New(self, 1, isr.Mark(log.Written())),
 		synced:  isr.New(self, 1, isr.Mark(log.Synced())),
+		minimum: 1,
+		demands: map[int]int{},
 	}
 }
 
@@ -158,10 +162,11 @@ func (l *ledger) tell(told []promise) {
 	l.mu.Unlock()
 }
 
-// join adds a partition to the log.
+// join adds a partition to the log. What its topic demands of the in-sync set counts after demand.
 func (l *ledger) join(p *Partition) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	p.place, p.demand = len(l.parts), 0
 	l.parts = append(l.parts, p)
 }
 
@@ -169,27 +174,45 @@ func (l *ledger) join(p *Partition) {
 func (l *ledger) leave(p *Partition) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := range l.parts {
-		if l.parts[i] == p {
-			last := len(l.parts) - 1
-			l.parts[i] = l.parts[last]
-			l.parts[last] = nil
-			l.parts = l.parts[:last]
-			break
-		}
+	if p.place < len(l.parts) && l.parts[p.place] == p {
+		last := len(l.parts) - 1
+		l.parts[p.place] = l.parts[last]
+		l.parts[p.place].place = p.place
+		l.parts[last] = nil
+		l.parts = l.parts[:last]
+		l.count(p, 0)
 	}
 	return len(l.parts) == 0
 }
 
-// setMinimum brings the smallest set that commits up to what the partitions' topics demand. Where the set is smaller now,
-// those who wait are told; what they sent is in the log and becomes visible when the set is large enough again.
-func (l *ledger) setMinimum() {
+// count notes that a partition's topic demands n in sync, 0 for nothing. The caller holds mu.
+func (l *ledger) count(p *Partition, n int) {
+	if p.demand > 0 {
+		if l.demands[p.demand]--; l.demands[p.demand] == 0 {
+			delete(l.demands, p.demand)
+		}
+	}
+	if p.demand = n; n > 0 {
+		l.demands[n]++
+	}
+}
+
+// demand takes over what the topic of a partition on the log demands of the in-sync set, and brings the smallest set that commits up to it.
+// Where the set is smaller now, those who wait are told; what they sent is in the log and becomes visible when the set is large
+// enough again. Thousands of partitions may share a log, so all are looked at only where something changes for them.
+func (l *ledger) demand(p *Partition) {
 	var fired firedList
 	l.mu.Lock()
+	l.count(p, p.terms.Load().minInSync)
 	n := 1
-	for _, p := range l.parts {
-		n = max(n, p.terms.Load().minInSync)
+	for d := range l.demands {
+		n = max(n, d)
 	}
+	if n == l.minimum {
+		l.mu.Unlock()
+		return
+	}
+	l.minimum = n
 	l.written.SetMinimum(n)
 	l.synced.SetMinimum(n)
 	told := l.takeScratch()

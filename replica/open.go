@@ -88,9 +88,9 @@ func (r *Replicas) tryOpen(p *Partition, t *meta.Topic) error {
 	if err := p.recover(sp, r.o.Logger); err != nil {
 		return err
 	}
-	p.store, p.ledger = sp, r.ledgerOf(sp.Log())
-	p.ledger.join(p)
-	p.ledger.setMinimum()
+	p.store = sp
+	r.join(p, sp.Log())
+	p.ledger.demand(p)
 	p.settleTail(r.o.Logger)
 	return nil
 }
@@ -181,7 +181,7 @@ func (p *Partition) reconfigure(t *meta.Topic) {
 		l.mu.Unlock()
 	}
 	l.write.Unlock()
-	l.setMinimum()
+	l.demand(p)
 }
 
 // saveEvery is the number of batches after the last saved state at which a partition that goes on saves one. Saving costs a

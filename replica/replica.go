@@ -55,6 +55,8 @@ type Partition struct {
 	idempotents bool // some of these have a producer
 	saving      bool // save is at it
 	flush       flusher
+	place       int // in ledger.parts
+	demand      int // of the in-sync set, as it counts in ledger.demands; 0 if it does not
 }
 
 // terms are the parts of a topic's settings that an append looks at. They are immutable.

@@ -204,8 +204,9 @@ func (r *Replicas) remove(t *meta.Topic, i int32, p *Partition) {
 	}
 }
 
-// ledgerOf returns the ledger of a log, which partitions on one log share.
-func (r *Replicas) ledgerOf(log store.Log) *ledger {
+// join puts a partition on the ledger of the log that its store lies on, which partitions on one log share. A ledger's last partition takes
+// it away with it, and so both are done under mu: nobody joins one that is taken away.
+func (r *Replicas) join(p *Partition, log store.Log) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l := r.ledgers[log]
@@ -214,7 +215,8 @@ func (r *Replicas) ledgerOf(log store.Log) *ledger {
 		r.ledgers[log] = l
 		log.Notify(l.onSynced)
 	}
-	return l
+	p.ledger = l
+	l.join(p)
 }
 
 // count sets the gauges.
