@@ -48,6 +48,7 @@ type pullCall struct {
 	session *session
 	ticket  ticket
 	led     *replica.Partition
+	group   string
 	topic   string
 	out     *metric.Tally
 	start   penstock.Offset // as asked
@@ -76,6 +77,12 @@ func pull(s *session, r *request) {
 	if refused, why := c.admit(&h, name); refused != codeSuccess {
 		c.recycle()
 		s.refuse(t, refused, why)
+		return
+	}
+	c.group = name
+	if at, ok := s.front.resets.take(name, c.led.ID()); ok {
+		t.wire.Release()
+		c.moved(at)
 		return
 	}
 	c.note(&h, name)
@@ -235,9 +242,19 @@ func (c *pullCall) outcome(err error) (result code, remark string, next penstock
 	return codePullOffsetMoved, "OFFSET_OVERFLOW_BADLY", e.HighWatermark
 }
 
+// moved answers that an administrator has moved the group to another offset.
+func (c *pullCall) moved(to penstock.Offset) {
+	c.edges = c.led.Offsets()
+	c.give(codePullOffsetMoved, "OFFSET_RESET", to)
+}
+
 // answer sends what was pulled and gives the call back.
 func (c *pullCall) answer(err error) {
-	result, remark, next := c.outcome(err)
+	c.give(c.outcome(err))
+}
+
+// give sends an answer and gives the call back.
+func (c *pullCall) give(result code, remark string, next penstock.Offset) {
 	a := wire.NewAnswer()
 	w := remoting.Begin(a.B, c.ticket.head(result, remark))
 	w.Int("suggestWhichBrokerId", 0)
@@ -252,6 +269,7 @@ func (c *pullCall) answer(err error) {
 			a.Attach(e, c.out)
 		}
 		c.extents = c.extents[:0] // the answer owns their references now
+		c.front.pulled(c.topic, c.group, c.got.Count, c.got.Bytes)
 	}
 	f, t := c.front, c.ticket
 	c.drop()

@@ -195,8 +195,7 @@ func (c *sendCall) settle(res replica.AppendResult) {
 		c.refuse(codeOf(res.Err), fmt.Sprintf("message is not stored: %v", res.Err))
 		return
 	}
-	c.route.in.bytes.Add(int64(len(c.buf)))
-	c.route.in.messages.Add(int64(len(c.batches)))
+	c.route.in.add(len(c.batches), len(c.buf))
 	a := wire.NewAnswer()
 	w := remoting.Begin(a.B, c.ticket.head(codeSuccess, ""))
 	c.props = c.props[:0]

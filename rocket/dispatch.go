@@ -84,10 +84,11 @@ func (d *dispatcher) find(code int32) *api { return d.table[code] }
 // brokerAPIs are the requests that a broker serves.
 func (f *Front) brokerAPIs() []*api {
 	l := &f.o.Limits
-	return []*api{
+	list := []*api{
 		apiSend(l), apiSendV2(l), apiSendBatch(l), apiPull(), apiLitePull(),
 		apiSearchOffset(), apiMaxOffset(), apiMinOffset(), apiEarliestTime(),
 	}
+	return append(list, f.adminAPIs()...)
 }
 
 // nameServerAPIs are the requests that a name server serves.

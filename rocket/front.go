@@ -21,6 +21,8 @@ type Front struct {
 	sends   sync.Pool     // of *sendCall
 	bundles sync.Pool     // of *bundle
 	pulls   sync.Pool     // of *pullCall
+	meters  meters
+	resets  resets
 
 	leaving atomic.Bool // set before the polls are woken; see Leave
 	mu      sync.Mutex

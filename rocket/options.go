@@ -88,6 +88,7 @@ type Options struct {
 	// FindKey finds messages by key; see store.Finder. Without it they are not found so.
 	FindKey func(topic penstock.TopicID, key string, from, to penstock.Timestamp, limit int, visit func(penstock.PartitionID, penstock.Offset) bool) error
 
+	Admin         Admin               // what administrators ask for
 	NoAutoCreate  bool                // a message sent to an unknown topic does not create it
 	DefaultQueues int                 // of a topic whose creator leaves it open, and at most of one created by sending; default 8
 	Layout        penstock.Layout     // of topics created here

@@ -61,6 +61,16 @@ func (s *apiStats) answered(c code) {
 type traffic struct {
 	bytes    *metric.Counter
 	messages *metric.Counter
+	meters   [3]*meter // of the topic's messages and bytes, and of all messages
+}
+
+// add counts what was stored.
+func (t *traffic) add(messages, bytes int) {
+	t.messages.Add(int64(messages))
+	t.bytes.Add(int64(bytes))
+	t.meters[0].add(int64(messages))
+	t.meters[1].add(int64(bytes))
+	t.meters[2].add(int64(messages))
 }
 
 func topicLabels(topic string) []metric.Label {
@@ -70,7 +80,11 @@ func topicLabels(topic string) []metric.Label {
 // newTraffic finds the metrics of a topic. A topic that is changed keeps its figures.
 func (f *Front) newTraffic(topic string) traffic {
 	l := topicLabels(topic)
-	return traffic{f.o.Metrics.Counter(descBytes, l...), f.o.Metrics.Counter(descMessages, l...)}
+	now := f.o.Now()
+	return traffic{f.o.Metrics.Counter(descBytes, l...), f.o.Metrics.Counter(descMessages, l...), [3]*meter{
+		f.meters.find(meterKey{statTopicPut, topic}, now), f.meters.find(meterKey{statTopicPutSize, topic}, now),
+		f.meters.find(meterKey{statBrokerPut, f.o.ClusterName}, now),
+	}}
 }
 
 // forgetTraffic drops the figures of a topic that is gone.
@@ -78,4 +92,5 @@ func (f *Front) forgetTraffic(topic string) {
 	for _, d := range []metric.Desc{descBytes, descMessages} {
 		f.o.Metrics.Forget(d.Name, topicLabels(topic)...)
 	}
+	f.meters.forget(topic)
 }

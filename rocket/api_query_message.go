@@ -1,0 +1,132 @@
+package rocket
+
+// QUERY_MESSAGE (12): messages by key or unique id, by the index. Other keys may have the same hash: what is found is looked at before it is sent.
+
+import (
+	"bytes"
+
+	"penstock"
+	"penstock/message"
+	"penstock/rocket/remoting"
+	"penstock/wire"
+)
+
+func apiQueryMessage() *api {
+	return &api{code: 12, name: "QUERY_MESSAGE", frame: smallFrame, right: right{opSub, onTopic}, handle: queryMessage}
+}
+
+const (
+	maxFound    = 64   // messages of one answer: RocketMQ's maxMsgsNumBatch
+	uniqueFound = 32   // of a query for a unique id: RocketMQ's defaultQueryMaxNum
+	maxLooked   = 1024 // entries of the index looked at for one query
+)
+
+// found are the messages that a query found.
+type found struct {
+	extents [][]penstock.Extent
+	bytes   int64
+	last    penstock.Position  // of the newest
+	at      penstock.Timestamp // of the newest
+}
+
+func queryMessage(s *session, r *request) {
+	t := r.ticket()
+	q := r.Reader()
+	name, key, most := q.Text("topic"), q.Text("key"), q.Int64("maxNum")
+	from, to := q.Int64("beginTimestamp"), q.Int64("endTimestamp")
+	if err := q.Err(); err != nil {
+		s.fail(t, err)
+		return
+	}
+	if r.Text("_UNIQUE_KEY_QUERY") == "true" {
+		most = uniqueFound
+	}
+	t.wire.Release()
+	route := s.front.routes.Load().names[name]
+	if route == nil || key == "" {
+		s.refuse(t, codeQueryNotFound, "can not find message, maybe time range not correct")
+		return
+	}
+	// It reads the disk: not in the reader.
+	go func() {
+		defer s.front.contain(s.conn)
+		got, err := s.front.query(route, key, penstock.Timestamp(from), penstock.Timestamp(to), int(min(most, maxFound)))
+		s.front.answerQuery(s, t, route, &got, err)
+	}()
+}
+
+// query looks for messages. What is found is the caller's to spend.
+func (f *Front) query(r *route, key string, from, to penstock.Timestamp, most int) (found, error) {
+	var got found
+	err := f.o.FindKey(r.id, key, from, to, maxLooked, func(id penstock.PartitionID, at penstock.Offset) bool {
+		if len(got.extents) >= most {
+			return false
+		}
+		p := f.partition(r, id.Partition)
+		if p == nil {
+			return true
+		}
+		m, err := f.message(p, at)
+		if err != nil || !hasKey(m.Properties, key) || m.StoreTime < from || m.StoreTime > to {
+			return true // another key of the same hash, or gone meanwhile
+		}
+		e, err := f.one(p, at)
+		if err != nil {
+			return true
+		}
+		var n int64
+		for _, x := range e {
+			n += x.Len
+		}
+		if got.bytes+n > f.o.Limits.PullBytes {
+			penstock.ReleaseAll(e)
+			return false
+		}
+		got.bytes += n
+		got.extents = append(got.extents, e)
+		if m.StoreTime >= got.at {
+			got.at, got.last = m.StoreTime, m.Position
+		}
+		return true
+	})
+	return got, err
+}
+
+// hasKey reports whether a message has the key, as one of its keys or as its unique id.
+func hasKey(props []byte, key string) bool {
+	if id, ok := message.Property(props, message.PropertyUniqueID); ok && string(id) == key {
+		return true
+	}
+	keys, _ := message.Property(props, message.PropertyKeys)
+	for one := range bytes.SplitSeq(keys, []byte(message.KeySeparator)) {
+		if string(one) == key {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *Front) answerQuery(s *session, t ticket, r *route, got *found, err error) {
+	result, remark := codeSuccess, ""
+	switch {
+	case err != nil:
+		result, remark = codeOf(err), err.Error()
+	case len(got.extents) == 0:
+		result, remark = codeQueryNotFound, "can not find message, maybe time range not correct"
+	}
+	a := wire.NewAnswer()
+	w := remoting.Begin(a.B, t.head(result, remark))
+	w.Int("indexLastUpdateTimestamp", int64(got.at))
+	w.Int("indexLastUpdatePhyoffset", int64(got.last))
+	a.B = w.End()
+	for _, es := range got.extents {
+		for _, e := range es {
+			if result != codeSuccess {
+				e.Release()
+				continue
+			}
+			a.Attach(e, r.out)
+		}
+	}
+	f.send(t, result, a)
+}
