@@ -37,12 +37,19 @@ type Options struct {
 	Env    []string // more environment, as NAME=value
 	Wrap   []string // a command to run the broker under; it must keep the broker a direct child
 	Output string   // file that takes the broker's output, appended to; empty: it is thrown away
+
+	WithRocket bool   // serve RocketMQ's clients too
+	Rocket     string // address of the RocketMQ listener; empty: free ports on the loopback address, its VIP listener two below
+	NameServer string // address of the name server; empty likewise
 }
 
 // Broker is a running broker. Its methods may be called concurrently.
 type Broker struct {
 	Kafka string // address of the Kafka listener
 	HTTP  string // address of the HTTP listener
+	// Rocket and NameServer are the addresses for RocketMQ's clients; empty without WithRocket.
+	Rocket, NameServer string
+
 	opts  Options
 	cmd   *exec.Cmd
 	began time.Time     // just before the process was started
@@ -78,7 +85,11 @@ func Launch(o Options) (*Broker, error) {
 	}
 	args := append([]string{}, o.Wrap...)
 	args = append(args, o.Binary, "serve", "--data", o.Data, "--kafka-listen", b.Kafka, "--http-listen", b.HTTP)
-	args = append(args, o.Args...)
+	rocket, err := b.rocketArgs()
+	if err != nil {
+		return nil, err
+	}
+	args = append(append(args, rocket...), o.Args...)
 	if err := b.spawn(args); err != nil {
 		return nil, err
 	}
@@ -221,7 +232,7 @@ func (b *Broker) Relaunch() error {
 // Options are the options that start this broker again, at the same addresses.
 func (b *Broker) Options() Options {
 	o := b.opts
-	o.Kafka, o.HTTP = b.Kafka, b.HTTP
+	o.Kafka, o.HTTP, o.Rocket, o.NameServer = b.Kafka, b.HTTP, b.Rocket, b.NameServer
 	return o
 }
 

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"penstock/bench/compare"
 )
 
 // What two runs of the same broker print differently, and what stands for it.
@@ -25,9 +27,9 @@ var (
 // normal turns what a tool left into lines that can be compared: which stream, which text, and at last the exit code. Ids, times,
 // addresses and directories become words, tables lose their widths, JSON is laid out with sorted lists; of an
 // error what it is stands in one line and what the broker said in another, and where in the tool's code it arose is left out.
-func normal(r result, words *strings.Replacer, unordered bool) []string {
+func normal(r compare.Result, words *strings.Replacer, unordered bool) []string {
 	var out []string
-	for _, s := range []struct{ name, text string }{{"out", r.out}, {"err", r.err}} {
+	for _, s := range []struct{ name, text string }{{"out", r.Out}, {"err", r.Err}} {
 		var lines []string
 		for _, l := range strings.Split(s.text, "\n") {
 			lines = append(lines, normalLine(l, words)...)
@@ -39,7 +41,7 @@ func normal(r result, words *strings.Replacer, unordered bool) []string {
 			out = append(out, s.name+" "+l)
 		}
 	}
-	return append(out, fmt.Sprintf("exit %d", r.code))
+	return append(out, fmt.Sprintf("exit %d", r.Code))
 }
 
 func normalLine(l string, words *strings.Replacer) []string {

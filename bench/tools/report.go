@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"penstock/bench/broker"
+	"penstock/bench/compare"
 )
 
 // aroundText tells of Kafka Streams and Kafka Connect; it is the end of the document.
@@ -27,24 +28,24 @@ const (
 var ownTopic = regexp.MustCompile(`(__consumer_offsets).*`)
 
 // writeDoc writes the document: every command with what became of it, every difference with its reason.
-func writeDoc(path string, outcomes []outcome, table []*difference) error {
-	numbers := map[*difference]int{}
-	var order []*difference
-	shown := map[*difference]map[string][]string{}
+func writeDoc(path string, outcomes []outcome, table []*compare.Difference) error {
+	numbers := map[*compare.Difference]int{}
+	var order []*compare.Difference
+	shown := map[*compare.Difference]map[string][]string{}
 	var rows []string
 	alike := 0
 	for _, o := range outcomes {
 		var marks []string
 		for _, c := range o.changes {
-			d := explain(table, o.step.line, c, false)
+			d := compare.Explain(table, o.step.line, c, false)
 			if numbers[d] == 0 {
 				order = append(order, d)
 				numbers[d] = len(order)
 				shown[d] = map[string][]string{}
 			}
-			l := sample(c.line)
-			if s := shown[d][c.sign]; len(s) < samples && !slices.Contains(s, l) {
-				shown[d][c.sign] = append(s, l)
+			l := sample(c.Line)
+			if s := shown[d][c.Sign]; len(s) < samples && !slices.Contains(s, l) {
+				shown[d][c.Sign] = append(s, l)
 			}
 			if m := fmt.Sprint(numbers[d]); !slices.Contains(marks, m) {
 				marks = append(marks, m)
@@ -79,7 +80,7 @@ error arose are left out. %d commands print the same; the other %d differ as lis
 
 `, broker.ApacheVersion, broker.ApacheVersion, len(outcomes), alike, len(outcomes)-alike, holesText, strings.Join(rows, "\n"))
 	for i, d := range order {
-		fmt.Fprintf(&w, "%d. %s\n\n", i+1, d.why)
+		fmt.Fprintf(&w, "%d. %s\n\n", i+1, d.Why)
 		for _, s := range []struct{ sign, name string }{{"-", "Kafka"}, {"+", "penstock"}} {
 			for _, l := range shown[d][s.sign] {
 				fmt.Fprintf(&w, "       %-8s  %s\n", s.name, l)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"penstock/bench/broker"
+	"penstock/bench/compare"
 	"penstock/bench/screen"
 )
 
@@ -26,13 +27,13 @@ type outcome struct {
 	step    step
 	kafka   []string
 	ours    []string
-	changes []change
-	bad     []change // those that no entry expects
+	changes []compare.Change
+	bad     []compare.Change // those that no entry expects
 }
 
 // runCompare runs the script against both brokers.
 func runCompare(ctx context.Context, b *bench) (_ string, err error) {
-	table, err := readDifferences(differencesText)
+	table, err := compare.ReadDifferences(differencesText)
 	if err != nil {
 		return "", err
 	}
@@ -57,7 +58,7 @@ func runCompare(ctx context.Context, b *bench) (_ string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer j.close()
+	defer j.Close()
 	c := &comparison{jvm: j, kafka: kafka, ours: ours, table: table}
 	outcomes, err := c.all(ctx, steps)
 	if err != nil {
@@ -111,9 +112,9 @@ func (b *bench) bothBrokers(ctx context.Context) (kafka, ours *side, err error) 
 
 // comparison runs steps.
 type comparison struct {
-	jvm         *jvm
+	jvm         *compare.JVM
 	kafka, ours *side
-	table       []*difference
+	table       []*compare.Difference
 }
 
 func (c *comparison) all(ctx context.Context, steps []step) ([]outcome, error) {
@@ -151,9 +152,9 @@ func (c *comparison) one(ctx context.Context, st step) (outcome, error) {
 		if o.ours, err = c.lines(ctx, c.ours, st); err != nil {
 			return o, err
 		}
-		o.changes, o.bad = compare(o.kafka, o.ours), nil
+		o.changes, o.bad = compare.Lines(o.kafka, o.ours), nil
 		for _, ch := range o.changes {
-			if explain(c.table, st.line, ch, false) == nil {
+			if compare.Explain(c.table, st.line, ch, false) == nil {
 				o.bad = append(o.bad, ch)
 			}
 		}
@@ -167,7 +168,7 @@ func (c *comparison) one(ctx context.Context, st step) (outcome, error) {
 		}
 	}
 	for _, ch := range o.changes {
-		explain(c.table, st.line, ch, true)
+		compare.Explain(c.table, st.line, ch, true)
 	}
 	return o, nil
 }
@@ -178,7 +179,7 @@ func (c *comparison) lines(ctx context.Context, s *side, st step) ([]string, err
 	if err != nil {
 		return nil, fmt.Errorf("%s, %s: %w", s.name, st.line, err)
 	}
-	r, err := c.jvm.run(ctx, classes[st.words[0]], args, st.input)
+	r, err := c.jvm.Run(ctx, classes[st.words[0]], args, st.input)
 	if err != nil {
 		return nil, fmt.Errorf("%s, %s: %w", s.name, st.line, err)
 	}
@@ -186,7 +187,7 @@ func (c *comparison) lines(ctx context.Context, s *side, st step) ([]string, err
 }
 
 // judge prints what is unexpected, writes the document, and says how it went.
-func (b *bench) judge(outcomes []outcome, table []*difference) (string, error) {
+func (b *bench) judge(outcomes []outcome, table []*compare.Difference) (string, error) {
 	unexpected, same, lines := 0, 0, 0
 	for _, o := range outcomes {
 		lines += len(o.kafka)
@@ -208,15 +209,15 @@ func (b *bench) judge(outcomes []outcome, table []*difference) (string, error) {
 			if slices.Contains(o.bad, c) {
 				mark = " UNEXPECTED"
 			}
-			fmt.Printf("    %s %s%s\n", c.sign, c.line, mark)
+			fmt.Printf("    %s %s%s\n", c.Sign, c.Line, mark)
 		}
 	}
 	gone := 0
 	for _, d := range table {
-		for _, p := range d.lines {
-			if p.seen == 0 && !b.short {
+		for _, p := range d.Lines {
+			if p.Seen == 0 && !b.short {
 				gone++
-				fmt.Printf("an expected difference did not appear: on %s: %s %s\n", d.on, p.sign, p.text)
+				fmt.Printf("an expected difference did not appear: on %s: %s %s\n", d.On, p.Sign, p.Text)
 			}
 		}
 	}

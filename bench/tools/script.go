@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"fmt"
 	"strings"
+
+	"penstock/bench/compare"
 )
 
 // scriptText is what is run against both brokers.
@@ -34,6 +36,11 @@ var classes = map[string]string{
 	"kafka-console-producer":    "org.apache.kafka.tools.ConsoleProducer",
 	"kafka-console-consumer":    "org.apache.kafka.tools.consumer.ConsoleConsumer",
 }
+
+// differencesText lists the differences that are expected, with a reason each.
+//
+//go:embed differences.txt
+var differencesText string
 
 // step is one line of the script: a tool with its arguments, or a directive (a name that starts with "!").
 type step struct {
@@ -81,7 +88,7 @@ func readStep(line string) (step, error) {
 	}
 	st.line = line
 	var err error
-	if st.words, err = split(line); err != nil {
+	if st.words, err = compare.Split(line); err != nil {
 		return st, err
 	}
 	if len(st.words) == 0 {
@@ -91,33 +98,4 @@ func readStep(line string) (step, error) {
 		return st, fmt.Errorf("neither tool nor directive: %s", name)
 	}
 	return st, nil
-}
-
-// split splits a line at spaces, but not inside single quotes.
-func split(line string) ([]string, error) {
-	var words []string
-	var w strings.Builder
-	quoted, open := false, false
-	for _, r := range line {
-		switch {
-		case r == '\'':
-			quoted, open = !quoted, true
-		case r == ' ' && !quoted:
-			if open {
-				words = append(words, w.String())
-				w.Reset()
-			}
-			open = false
-		default:
-			w.WriteRune(r)
-			open = true
-		}
-	}
-	if quoted {
-		return nil, fmt.Errorf("a quote is not closed: %s", line)
-	}
-	if open {
-		words = append(words, w.String())
-	}
-	return words, nil
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"penstock/bench/compare"
 )
 
 // TestScriptAndDifferences reads what is embedded: every step names a tool or a directive, every entry fits a step.
@@ -16,14 +18,14 @@ func TestScriptAndDifferences(t *testing.T) {
 	if n := len(shortForm(steps)); n < 10 || n >= len(steps) {
 		t.Errorf("the short form has %d of %d steps", n, len(steps))
 	}
-	table, err := readDifferences(differencesText)
+	table, err := compare.ReadDifferences(differencesText)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range table {
-		fits := func(s step) bool { return d.on.MatchString(s.line) }
+		fits := func(s step) bool { return d.On.MatchString(s.line) }
 		if !slices.ContainsFunc(steps, fits) {
-			t.Errorf("no step fits %q", d.on)
+			t.Errorf("no step fits %q", d.On)
 		}
 	}
 }
@@ -60,19 +62,19 @@ func TestCompare(t *testing.T) {
 	}
 	for range 500 {
 		a, b := text(), text()
-		changes := compare(a, b)
+		changes := compare.Lines(a, b)
 		common := len(a)
 		restA, restB := slices.Clone(a), slices.Clone(b)
 		for _, c := range changes {
 			from := &restB
-			if c.sign == "-" {
+			if c.Sign == "-" {
 				from = &restA
 				common--
 			}
-			if !slices.Contains(*from, c.line) {
+			if !slices.Contains(*from, c.Line) {
 				t.Fatalf("%v against %v: %v names a line that is not there", a, b, changes)
 			}
-			i := slices.Index(*from, c.line)
+			i := slices.Index(*from, c.Line)
 			*from = slices.Delete(*from, i, i+1)
 		}
 		if want := longest(a, b); common != want || len(restA) != want || len(restB) != want {
@@ -105,31 +107,31 @@ func longest(a, b []string) int {
 }
 
 func TestExplain(t *testing.T) {
-	table, err := readDifferences("# what\non kafka-topics .*\n- old [0-9]+\n+ new .*\nwhy It is so.\n")
+	table, err := compare.ReadDifferences("# what\non kafka-topics .*\n- old [0-9]+\n+ new .*\nwhy It is so.\n")
 	if err != nil || len(table) != 1 {
 		t.Fatalf("%d entries, %v", len(table), err)
 	}
 	cases := []struct {
 		step string
-		c    change
+		c    compare.Change
 		want bool
 	}{
-		{"kafka-topics --list", change{"-", "old 7"}, true},
-		{"kafka-topics --list", change{"+", "new x"}, true},
-		{"kafka-topics --list", change{"+", "old 7"}, false},
-		{"kafka-topics --list", change{"-", "very old 7"}, false},
-		{"kafka-configs --list", change{"-", "old 7"}, false},
+		{"kafka-topics --list", compare.Change{Sign: "-", Line: "old 7"}, true},
+		{"kafka-topics --list", compare.Change{Sign: "+", Line: "new x"}, true},
+		{"kafka-topics --list", compare.Change{Sign: "+", Line: "old 7"}, false},
+		{"kafka-topics --list", compare.Change{Sign: "-", Line: "very old 7"}, false},
+		{"kafka-configs --list", compare.Change{Sign: "-", Line: "old 7"}, false},
 	}
 	for _, c := range cases {
-		if got := explain(table, c.step, c.c, true) != nil; got != c.want {
+		if got := compare.Explain(table, c.step, c.c, true) != nil; got != c.want {
 			t.Errorf("%s, %v: expected is %v, want %v", c.step, c.c, got, c.want)
 		}
 	}
-	if p := table[0].lines; p[0].seen != 1 || p[1].seen != 1 {
-		t.Errorf("seen %d and %d, want 1 and 1", p[0].seen, p[1].seen)
+	if p := table[0].Lines; p[0].Seen != 1 || p[1].Seen != 1 {
+		t.Errorf("seen %d and %d, want 1 and 1", p[0].Seen, p[1].Seen)
 	}
 	for _, bad := range []string{"on x\nwhy y", "on x\n- y", "on (\n- y\nwhy z", "what", "- y\nwhy z", "on x\n- y\nwhy"} {
-		if _, err := readDifferences(bad); err == nil {
+		if _, err := compare.ReadDifferences(bad); err == nil {
 			t.Errorf("%q was read", bad)
 		}
 	}
@@ -137,10 +139,10 @@ func TestExplain(t *testing.T) {
 
 func TestNormal(t *testing.T) {
 	words := strings.NewReplacer("/data/x", "LOGS", ":9092", ":PORT")
-	got := normal(result{
-		code: 1,
-		out:  "b   at 127.0.0.1:9092\na TopicId: AbCdEfGhIjKlMnOpQrStUw\n\n{\"z\":[{\"topic\":\"t\",\"size\":2},{\"topic\":\"s\",\"size\":1}],\"dir\":\"/data/x\"}\n",
-		err:  "member-01234567-89ab-cdef-0123-456789abcdef since 1763728433000\n\tat some.Class(File.java:7)\n",
+	got := normal(compare.Result{
+		Code: 1,
+		Out:  "b   at 127.0.0.1:9092\na TopicId: AbCdEfGhIjKlMnOpQrStUw\n\n{\"z\":[{\"topic\":\"t\",\"size\":2},{\"topic\":\"s\",\"size\":1}],\"dir\":\"/data/x\"}\n",
+		Err:  "member-01234567-89ab-cdef-0123-456789abcdef since 1763728433000\n\tat some.Class(File.java:7)\n",
 	}, words, false)
 	want := []string{
 		"out b at 127.0.0.1:PORT", "out a TopicId: ID", "out .dir = LOGS", "out .z(s).size = 1", "out .z(s).topic = s",
@@ -149,11 +151,11 @@ func TestNormal(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q\nwant %q", got, want)
 	}
-	said := normal(result{err: "java.util.concurrent.ExecutionException: a.b.XException: it is so: yes\n"}, words, false)
+	said := normal(compare.Result{Err: "java.util.concurrent.ExecutionException: a.b.XException: it is so: yes\n"}, words, false)
 	if want := []string{"err java.util.concurrent.ExecutionException: a.b.XException:", "err says it is so: yes", "exit 0"}; !slices.Equal(said, want) {
 		t.Errorf("got %q, want %q", said, want)
 	}
-	sorted := normal(result{out: "b\na\n"}, words, true)
+	sorted := normal(compare.Result{Out: "b\na\n"}, words, true)
 	if want := []string{"out a", "out b", "exit 0"}; !slices.Equal(sorted, want) {
 		t.Errorf("got %q, want %q", sorted, want)
 	}
