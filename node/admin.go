@@ -32,6 +32,7 @@ type admin struct {
 	server  *http.Server
 	log     *slog.Logger
 	metrics atomic.Pointer[http.Handler] // nil until show
+	took    atomic.Uint64                // bytes allocated during scrapes
 }
 
 // serveProfiles decides by http.profiles whether profiles are served on a host: auto is where nobody else can reach them.
@@ -76,7 +77,17 @@ func (a *admin) serveMetrics(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "starting", http.StatusServiceUnavailable)
 		return
 	}
+	before := allocated()
 	(*h).ServeHTTP(w, r)
+	a.took.Add(allocated() - before) // and what others allocated meanwhile
+}
+
+// scraped is how many bytes scrapes have allocated, about; none where there is no listener.
+func (a *admin) scraped() uint64 {
+	if a == nil {
+		return 0
+	}
+	return a.took.Load()
 }
 
 // serve accepts until stop.
