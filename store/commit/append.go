@@ -7,6 +7,7 @@ import (
 
 	"penstock"
 	"penstock/store"
+	"penstock/store/index"
 )
 
 // Lot is what is appended to one partition.
@@ -23,6 +24,7 @@ type lot struct {
 	bytes int64 // of batches
 	name  queueName
 	gists []gist
+	keys  []index.Key
 	res   store.Appended
 }
 
@@ -185,6 +187,9 @@ func (s *Store) write(work []lot, now penstock.Timestamp) error {
 			at += frameSize
 		}
 		at = work[i].publish(at, lg.active())
+		if s.keys != nil {
+			s.keys.Add(work[i].keys)
+		}
 		work[i].res.End = store.Mark(lg.end.Load())
 	}
 	return nil
@@ -234,6 +239,7 @@ func (l *lot) publish(at penstock.Position, file *logFile) penstock.Position {
 		e := entry{base: h.BaseOffset, pos: at, size: h.Size, delta: h.LastDelta, maxAt: h.MaxTimestamp}
 		if p.st.messages {
 			e.tag = l.gists[i].code(h.MaxTimestamp)
+			l.keys = l.gists[i].appendKeys(l.keys, at, h.MaxTimestamp)
 		}
 		p.q.add(e, file.start, h.MaxTimestamp)
 		at += penstock.Position(h.Size)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"path"
 	"slices"
+	"strings"
 	"testing"
 
 	"penstock"
@@ -55,7 +56,7 @@ func (m *many) open() {
 	m.t.Helper()
 	m.d = disk.New(m.fs, disk.Options{SyncAllFrom: -1})
 	var err error
-	m.s, err = New(m.d, m.f, Options{FileBytes: 4 << 10, QueueEntries: suiteEntries, tail: 16})
+	m.s, err = New(m.d, m.f, Options{FileBytes: 4 << 10, QueueEntries: suiteEntries, IndexSlots: 16, IndexEntries: 100, tail: 16})
 	m.must(err)
 	m.ps = nil
 	for i := range m.want {
@@ -123,6 +124,65 @@ func (m *many) compare(crashed bool) error {
 				return fmt.Errorf("partition %d: batch %d differs, %v", i, off, err)
 			}
 		}
+	}
+	for i := range m.ps {
+		if err := m.findAll(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findAll looks for all messages of a partition by their unique ids, and for those of its topic that share a key.
+func (m *many) findAll(i int) error {
+	if m.f.Kind() != penstock.FormatMessage {
+		return nil
+	}
+	key := fmt.Sprintf("k%d", i)
+	var want []penstock.Position
+	for k := range m.want {
+		if m.id(k).Topic != m.id(i).Topic {
+			continue
+		}
+		for off, b := range m.want[k] {
+			parsed, err := message.Parse([]byte(b))
+			if err != nil {
+				return err
+			}
+			keys, _ := message.Property(parsed.Properties, message.PropertyKeys)
+			if slices.Contains(strings.Fields(string(keys)), key) {
+				want = append(want, parsed.Position)
+			}
+			if k != i {
+				continue
+			}
+			unique, _ := message.Property(parsed.Properties, message.PropertyUniqueID)
+			found := 0
+			err = m.s.FindKey(m.id(i).Topic, string(unique), parsed.StoreTime, parsed.StoreTime, 10, func(id penstock.PartitionID, at penstock.Offset) bool {
+				if id == m.id(i) && at == penstock.Offset(off) {
+					found++
+				} else {
+					found = -100
+				}
+				return true
+			})
+			if err != nil || found != 1 {
+				return fmt.Errorf("message %d of partition %d, found %d times by %s, %w", off, i, found, unique, err)
+			}
+		}
+	}
+	slices.SortFunc(want, func(a, b penstock.Position) int { return int(b - a) })
+	var got []penstock.Position
+	err := m.s.FindKey(m.id(i).Topic, key, 0, 1<<60, 1<<30, func(id penstock.PartitionID, off penstock.Offset) bool {
+		for k := range m.want {
+			if m.id(k) == id && int(off) < len(m.want[k]) {
+				got = append(got, positionOfMessage([]byte(m.want[k][off])))
+			}
+		}
+		return true
+	})
+	if err != nil || !slices.Equal(got, want) {
+		return fmt.Errorf("key %s: found %v, want %v, %w", key, got, want, err)
 	}
 	return nil
 }

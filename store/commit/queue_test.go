@@ -81,11 +81,11 @@ func TestDelayedTags(t *testing.T) {
 	m.stop()
 
 	s := &Store{o: Options{DelayLevels: []time.Duration{time.Minute}}.withDefaults()}
-	if d, ok := s.delay(properties("DELAY", "2")); d != 60_000 || !ok {
+	if d, ok := s.delay([]byte("2")); d != 60_000 || !ok {
 		t.Errorf("level 2 of 1: %d ms, %t", d, ok)
 	}
 	s.o.DelayLevels = []time.Duration{}
-	if d, ok := s.delay(properties("DELAY", "2")); d != 1000 || !ok {
+	if d, ok := s.delay([]byte("2")); d != 1000 || !ok {
 		t.Errorf("level 2 of none: %d ms, %t, want RocketMQ's second", d, ok)
 	}
 }

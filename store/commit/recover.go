@@ -12,6 +12,7 @@ import (
 	"penstock"
 	"penstock/disk"
 	"penstock/store"
+	"penstock/store/index"
 )
 
 // recover opens the log and all partitions. Everything that the checkpoint vouches for is believed; what the log has behind it is walked,
@@ -32,6 +33,9 @@ func (s *Store) recover() error {
 	if err := s.loadAll(&c); err != nil {
 		return err
 	}
+	if err := s.openKeys(&c); err != nil {
+		return err
+	}
 	w := walk{s: s, pos: c.pos, careful: c.of == nil && s.seq.Load() > 0}
 	if n := len(s.log.files); n > 0 {
 		w.pos = max(w.pos, s.log.files[0].start)
@@ -49,6 +53,12 @@ func (s *Store) recover() error {
 	}
 	s.log.end.Store(int64(w.pos))
 	s.log.synced.Store(int64(w.pos))
+	if err := s.checkKeys(w.pos); err != nil {
+		return err
+	}
+	if err := s.trimKeys(); err != nil {
+		return err
+	}
 	for _, p := range s.parts {
 		if err := p.finish(); err != nil {
 			return err
@@ -366,7 +376,10 @@ type walk struct {
 	s      *Store
 	pos    penstock.Position
 	walked int
-	buf    []byte
+	keys   []index.Key
+
+	buf  []byte            // of the log
+	from penstock.Position // where it lies
 
 	// careful says that nobody knows how far the log is durable: damage that files follow is not its end.
 	careful bool
@@ -429,23 +442,35 @@ func (w *walk) zeros(f *logFile) bool {
 	return b == none
 }
 
-// read returns n bytes of the log from pos+at on, valid until the next call.
+// windowBytes is how much of the log a walk reads at once, at least.
+const windowBytes = 1 << 20
+
+// read returns n bytes of the log from pos+at on, valid until the next call. It reads more than that: a batch is asked for in parts.
 func (w *walk) read(f *logFile, at, n int64) ([]byte, error) {
 	if at+n > w.left(f) {
 		return nil, fmt.Errorf("%w: %d bytes at %d, %d are left in the file", penstock.ErrCorrupt, n, w.pos, w.left(f))
 	}
-	if int64(cap(w.buf)) < n {
-		w.buf = make([]byte, n)
-	}
-	b := w.buf[:n]
-	if got, err := f.h.ReadAt(b, int64(w.pos-f.start)+at); int64(got) < n {
-		if err == nil || errors.Is(err, io.EOF) {
-			err = fmt.Errorf("%w: log ends at %d", penstock.ErrCorrupt, int64(w.pos)+at+int64(got))
+	from := w.pos + penstock.Position(at)
+	if from < w.from || from+penstock.Position(n) > w.from+penstock.Position(len(w.buf)) {
+		size := min(max(n, windowBytes), w.left(f)-at)
+		if int64(cap(w.buf)) < size {
+			w.buf = make([]byte, size)
 		}
-		return nil, err
+		got, err := f.h.ReadAt(w.buf[:size], int64(from-f.start))
+		w.buf, w.from = w.buf[:got], from
+		if int64(got) < n {
+			if err == nil || errors.Is(err, io.EOF) {
+				err = fmt.Errorf("%w: log ends at %d", penstock.ErrCorrupt, int64(from)+int64(got))
+			}
+			return nil, err
+		}
 	}
-	return b, nil
+	i := int64(from - w.from)
+	return w.buf[i : i+n], nil
 }
+
+// forget gives up what was read.
+func (w *walk) forget() { w.buf = w.buf[:0] }
 
 // step takes in what lies at pos, a frame or a message, and returns its size.
 func (w *walk) step(f *logFile) (int64, error) {
@@ -461,6 +486,7 @@ func (w *walk) step(f *logFile) (int64, error) {
 		if id, ok := w.s.names.holder(g.topic, g.queue); ok && !g.half {
 			err = w.take(w.s.parts[id], f, b, w.pos, &g)
 		}
+		w.index(&g)
 		return int64(len(b)), err
 	}
 	b, err := w.read(f, 0, frameSize)
@@ -478,6 +504,19 @@ func (w *walk) step(f *logFile) (int64, error) {
 		return 0, err
 	}
 	return frameSize + n, w.frame(f, id, b)
+}
+
+// index adds the keys of the message at pos that the index does not have yet.
+func (w *walk) index(g *gist) {
+	x := w.s.keys
+	if x == nil {
+		return
+	}
+	if last, ok := x.Last(); ok && int64(w.pos) <= last {
+		return
+	}
+	w.keys = g.appendKeys(w.keys[:0], w.pos, g.stored)
+	x.Add(w.keys)
 }
 
 // batch reads the message at pos.

@@ -15,6 +15,7 @@ import (
 	"penstock"
 	"penstock/disk"
 	"penstock/store"
+	"penstock/store/index"
 )
 
 // Names below the disk's root: rootDir/<format>/.
@@ -35,6 +36,10 @@ type Options struct {
 	// DelayLevels are the delays of RocketMQ's levels, from 1 on, to the millisecond: with them the queues of SCHEDULE_TOPIC_XXXX say when
 	// messages are due. Default RocketMQ's 18, from 1 s to 2 h (messageDelayLevel).
 	DelayLevels []time.Duration
+	// NoIndex keeps no index of the keys of messages (messageIndexEnable=false). IndexSlots and IndexEntries are the size of its files: 0 is RocketMQ's
+	// (maxHashSlotNum 5,000,000 and maxIndexNum 20,000,000).
+	NoIndex                  bool
+	IndexSlots, IndexEntries int
 
 	tail int // entries of a queue in memory at which they are written; a sixteenth stays. Tests have fewer.
 }
@@ -106,6 +111,8 @@ type Store struct {
 	w     sync.Mutex // held over the write to the log
 	names *names     // of the message format
 
+	keys *index.Index // of the message format; nil for none
+
 	mu     sync.Mutex
 	parts  map[penstock.PartitionID]*Partition // guarded by mu: all that have files or are open
 	closed bool                                // guarded by mu
@@ -121,6 +128,9 @@ func New(d *disk.Disk, f store.Format, o Options) (*Store, error) {
 	s.log = newLog(s)
 	if err := s.recover(); err != nil {
 		s.log.close()
+		if s.keys != nil {
+			s.keys.Close()
+		}
 		for _, p := range s.parts {
 			p.release()
 		}
@@ -255,7 +265,13 @@ func (s *Store) Checkpoint() error {
 	return nil
 }
 
+// checkpoint notes recovery points. That of the index is its own: where it fails the queues' is noted nevertheless.
 func (s *Store) checkpoint() error {
+	keys := s.checkpointKeys()
+	return errors.Join(s.checkpointQueues(), keys)
+}
+
+func (s *Store) checkpointQueues() error {
 	c := checkpoint{seq: s.seq.Load() + 1, pos: penstock.Position(s.log.end.Load()), of: map[penstock.PartitionID]snapshot{}}
 	ps := s.all()
 	slices.SortFunc(ps, func(a, b *Partition) int { return compareIDs(a.id, b.id) })
@@ -375,6 +391,9 @@ func (s *Store) Close() error {
 		p.own.Unlock()
 	}
 	s.log.close()
+	if s.keys != nil {
+		s.keys.Close()
+	}
 	if err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}

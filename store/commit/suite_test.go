@@ -58,10 +58,8 @@ func batchOf(f store.Format, b []byte) penstock.Batch {
 // makeMessage builds a message; the partition names topic and queue. It has the checksum of the whole record: a message without it is
 // protected against a power cut in its body only.
 func makeMessage(s storetest.Spec) penstock.Batch {
-	props, err := message.AppendProperty(nil, message.PropertyTags, fmt.Sprintf("tag-%d", s.Tag%5))
-	if err != nil {
-		panic(err)
-	}
+	props := properties(message.PropertyTags, fmt.Sprintf("tag-%d", s.Tag%5), message.PropertyUniqueID, fmt.Sprintf("U%016d", s.Tag),
+		message.PropertyKeys, fmt.Sprintf("k%d  all", s.Tag%7))
 	body := append(binary.BigEndian.AppendUint64(nil, s.Tag), bytes.Repeat([]byte{byte(s.Tag*7 + 1)}, s.Bytes)...)
 	host := netip.MustParseAddrPort("127.0.0.1:10911")
 	b, err := message.Append(nil, &message.Message{QueueID: s.Of.Partition, BornTime: s.First, BornHost: host, StoreTime: s.First, StoreHost: host,
@@ -86,7 +84,7 @@ func factory(f store.Format, batch func(storetest.Spec) penstock.Batch, fileByte
 	fac := storetest.Factory{
 		Format: f,
 		Open: func(d *disk.Disk) (store.Store, error) {
-			s, err := New(d, f, Options{FileBytes: fileBytes, QueueEntries: suiteEntries, tail: 32})
+			s, err := New(d, f, Options{FileBytes: fileBytes, QueueEntries: suiteEntries, IndexSlots: 16, IndexEntries: 100, tail: 32})
 			if err != nil {
 				return nil, err
 			}

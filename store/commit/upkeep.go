@@ -166,7 +166,10 @@ func (s *Store) dropFiles() error {
 			return nil
 		}
 	}
-	return s.log.drop(below)
+	if err := s.log.drop(below); err != nil {
+		return err
+	}
+	return s.trimKeys()
 }
 
 // Truncate cuts everything from the batch on that holds end, or begins behind it. The log is shared and stays as it is: the batches

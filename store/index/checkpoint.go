@@ -8,9 +8,11 @@ import (
 	"penstock"
 )
 
-// Checkpoint makes everything durable that was added before the call, with the owner's mark, which the next Open gives back. Files that are damaged
-// are made again. It may take long; Add and Find go on meanwhile.
-func (x *Index) Checkpoint(mark []byte) error {
+// Checkpoint makes everything durable that was added before the call, with the owner's mark, which the next Open gives back. What is added meanwhile
+// may become durable with it: before anything is vouched for, first is called, unless it is nil, and makes the batches durable that keys have been added
+// of. Files that are damaged are made again. It may take long; Add and Find go on. Errors: those of the disk and of first;
+// an index that was given up says so until the next start.
+func (x *Index) Checkpoint(mark []byte, first func() error) error {
 	x.checking.Lock()
 	defer x.checking.Unlock()
 	x.mu.Lock()
@@ -20,7 +22,7 @@ func (x *Index) Checkpoint(mark []byte) error {
 		return fmt.Errorf("index %s: %w", x.dir, penstock.ErrClosed)
 	}
 	if behind != nil {
-		return nil // what was noted last still holds
+		return behind
 	}
 	repaired, err := x.repair(files)
 	if err != nil {
@@ -40,6 +42,11 @@ func (x *Index) Checkpoint(mark []byte) error {
 			return fmt.Errorf("index file %s: %w", f.name, err)
 		}
 		v.files = append(v.files, r)
+	}
+	if first != nil {
+		if err := first(); err != nil {
+			return err
+		}
 	}
 	if len(files) > 0 || len(mark) > 0 {
 		if err := x.d.WriteFile(path.Join(x.dir, vouchedFile), v.append()); err != nil {

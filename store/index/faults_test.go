@@ -47,7 +47,7 @@ func crashSeed(t *testing.T, seed uint64) error {
 				r.add(fmt.Sprintf("t#%d", rnd.IntN(40)), pos, at)
 			}
 			if rnd.IntN(40) == 0 {
-				if err := r.x.Checkpoint(r.markNow()); err != nil && !r.fs.Halted() {
+				if err := r.x.Checkpoint(r.markNow(), nil); err != nil && !r.fs.Halted() {
 					return err
 				}
 			}
@@ -121,7 +121,7 @@ func TestEveryNthCall(t *testing.T) {
 			for i := range 230 {
 				r.add(fmt.Sprintf("t#%d", i%37), int64(i), 1_700_000_000_000)
 				if i%45 == 44 {
-					_ = r.x.Checkpoint(r.markNow())
+					_ = r.x.Checkpoint(r.markNow(), nil)
 				}
 			}
 			calls := 0
@@ -288,7 +288,7 @@ func FuzzOpen(f *testing.F) {
 			}
 		}
 		x.Add([]Key{{1, 1000, 1_700_000_000_000}})
-		if err := x.Checkpoint([]byte("m")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := x.Checkpoint([]byte("m"), nil); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
 		}
 		x.Close()

@@ -279,7 +279,8 @@ func (x *Index) Last() (pos int64, ok bool) {
 	return 0, false
 }
 
-// Trim removes the oldest files, as long as old says so. The last stays.
+// Trim removes the oldest files, as long as old says so. The last stays. An owner calls it after Open as well: until the next Checkpoint what was trimmed
+// is vouched for, and missed after a crash.
 func (x *Index) Trim(old func(Info) bool) error {
 	x.checking.Lock()
 	defer x.checking.Unlock()

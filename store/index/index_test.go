@@ -150,7 +150,7 @@ func (r *rig) open(clean bool) {
 
 func (r *rig) checkpoint() {
 	r.t.Helper()
-	r.must(r.x.Checkpoint(r.markNow()))
+	r.must(r.x.Checkpoint(r.markNow(), nil))
 }
 
 // markNow is the position behind everything.
@@ -302,7 +302,7 @@ func TestFullSize(t *testing.T) {
 	for i := range int64(10_000) {
 		x.Add([]Key{{int32(i * 7919), i, 1_700_000_000_000}})
 	}
-	if err := x.Checkpoint([]byte("mark")); err != nil {
+	if err := x.Checkpoint([]byte("mark"), nil); err != nil {
 		t.Fatal(err)
 	}
 	x.Close()
@@ -374,7 +374,7 @@ func TestTrim(t *testing.T) {
 	if err := r.x.Find(1, 0, 1, nil); !errors.Is(err, penstock.ErrClosed) {
 		t.Errorf("find after closing: %v", err)
 	}
-	if err := r.x.Checkpoint(nil); !errors.Is(err, penstock.ErrClosed) {
+	if err := r.x.Checkpoint(nil, nil); !errors.Is(err, penstock.ErrClosed) {
 		t.Errorf("checkpoint after closing: %v", err)
 	}
 }

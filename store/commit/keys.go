@@ -1,0 +1,278 @@
+package commit
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"penstock"
+	"penstock/message"
+	"penstock/store"
+	"penstock/store/index"
+)
+
+var _ store.Finder = (*Store)(nil)
+
+const indexDir = "index"
+
+// tagPrefix stands before a tag in its key, as RocketMQ has it.
+const tagPrefix = "T#"
+
+var (
+	keySeparator = []byte(message.KeySeparator)
+	keyMark      = []byte("#")
+	keyTag       = []byte(tagPrefix)
+)
+
+// appendKeys appends the keys of a message, in RocketMQ's order: unique id, the words of KEYS, tag. Position and time are the caller's to fill in.
+func (g *gist) appendKeys(dst []index.Key, pos penstock.Position, at penstock.Timestamp) []index.Key {
+	if g.back || g.words.unique == nil && g.words.keys == nil && g.words.tag == nil {
+		return dst
+	}
+	topic := message.HashOn(message.HashOn(0, g.topic), keyMark)
+	k := index.Key{Position: int64(pos), Time: at}
+	if g.words.unique != nil {
+		k.Hash = message.HashOn(topic, g.words.unique)
+		dst = append(dst, k)
+	}
+	for rest := g.words.keys; len(rest) > 0; {
+		var word []byte
+		if word, rest, _ = bytes.Cut(rest, keySeparator); len(word) > 0 {
+			k.Hash = message.HashOn(topic, word)
+			dst = append(dst, k)
+		}
+	}
+	if len(g.words.tag) > 0 {
+		k.Hash = message.HashOn(message.HashOn(topic, keyTag), g.words.tag)
+		dst = append(dst, k)
+	}
+	return dst
+}
+
+// has reports whether the message has a key.
+func (w *words) has(key string) bool {
+	if string(w.unique) == key && w.unique != nil {
+		return true
+	}
+	if tag, ok := strings.CutPrefix(key, tagPrefix); ok && tag != "" && string(w.tag) == tag {
+		return true
+	}
+	for rest := w.keys; len(rest) > 0; {
+		var word []byte
+		if word, rest, _ = bytes.Cut(rest, keySeparator); len(word) > 0 && string(word) == key {
+			return true
+		}
+	}
+	return false
+}
+
+// FindKey calls visit with the messages of a topic that have a key, a unique id, or a tag (key "T#tag"), stored between from and to, both included. Each
+// message was looked at: it has the key, and its queue points to it. Records have no index here: penstock.ErrUnsupported.
+func (s *Store) FindKey(topic penstock.TopicID, key string, from, to penstock.Timestamp, limit int, visit func(penstock.PartitionID, penstock.Offset) bool) error {
+	if s.keys == nil {
+		return fmt.Errorf("%w: no index of keys for %v in the commit layout", penstock.ErrUnsupported, s.f.Kind())
+	}
+	name := s.names.topic(topic)
+	if name == "" || limit <= 0 {
+		return nil
+	}
+	var failed error
+	err := s.keys.Find(message.JavaHash(name+"#"+key), from, to, func(pos int64) bool {
+		id, off, err := s.hit(penstock.Position(pos), name, key, from, to)
+		if errors.Is(err, penstock.ErrOffsetOutOfRange) || errors.Is(err, penstock.ErrCorrupt) {
+			return true // gone, void, or another's
+		}
+		if failed = err; failed != nil {
+			return false
+		}
+		if id.Topic != topic {
+			return true
+		}
+		limit--
+		return visit(id, off) && limit > 0
+	})
+	if err = errors.Join(failed, err); err != nil {
+		return fmt.Errorf("find key %.64q of topic %v: %w", key, topic, err)
+	}
+	return nil
+}
+
+// hit looks at a message that may be meant.
+func (s *Store) hit(at penstock.Position, topic, key string, from, to penstock.Timestamp) (id penstock.PartitionID, off penstock.Offset, err error) {
+	err = s.messageAt(at, func(b []byte) error {
+		m, err := message.Parse(b)
+		if err != nil {
+			return noBatch(err)
+		}
+		w := wordsOf(m.Properties)
+		if string(m.Topic) != topic || m.StoreTime < from || m.StoreTime > to || !w.has(key) {
+			return noBatch(errors.New("it is another message"))
+		}
+		var ok bool
+		if id, ok = s.names.holder(m.Topic, m.QueueID); !ok {
+			return noBatch(errors.New("its topic was removed"))
+		}
+		off = m.QueueOffset
+		return nil
+	})
+	if err == nil {
+		err = s.points(id, off, at)
+	}
+	return id, off, err
+}
+
+// openKeys opens the index, which is behind by what lies in the log from its mark on: up to the checkpoint's position it is brought up to
+// date here, and walk sees to the rest.
+func (s *Store) openKeys(c *checkpoint) error {
+	if !s.messages || s.o.NoIndex {
+		return nil
+	}
+	x, mark, err := index.Open(s.d, path.Join(s.dir, indexDir), s.indexOptions(), s.clean)
+	if err != nil {
+		return err
+	}
+	s.keys = x
+	from := int64(0)
+	if len(mark) == 8 {
+		from = int64(binary.BigEndian.Uint64(mark))
+	}
+	if from >= int64(c.pos) {
+		return nil
+	}
+	if err := s.touch(); err != nil {
+		return err
+	}
+	s.o.Logger.Info("index of keys is behind the log, going over it", "from", from, "to", c.pos)
+	var keys []index.Key
+	last, ok := x.Last()
+	return s.walkKeys(from, int64(c.pos)-1, func(k index.Key) {
+		if !ok || k.Position > last {
+			keys = append(keys[:0], k)
+			x.Add(keys)
+		}
+	})
+}
+
+func (s *Store) indexOptions() index.Options {
+	return index.Options{Logger: s.o.Logger, Slots: s.o.IndexSlots, Entries: s.o.IndexEntries, Walk: s.walkKeys}
+}
+
+// checkKeys makes the index again where it knows more than the log, which was damaged or taken away: others will lie at these positions.
+func (s *Store) checkKeys(end penstock.Position) error {
+	if s.keys == nil {
+		return nil
+	}
+	last, ok := s.keys.Last()
+	if !ok || last < int64(end) {
+		return nil
+	}
+	s.o.Logger.Error("index of keys goes on behind the end of the log, it is made again", "last", last, "end", end)
+	if err := s.touch(); err != nil {
+		return err
+	}
+	s.keys.Close()
+	s.keys = nil
+	dir := path.Join(s.dir, indexDir)
+	if err := s.d.RemoveAll(dir); err != nil {
+		return err
+	}
+	x, _, err := index.Open(s.d, dir, s.indexOptions(), false)
+	if err != nil {
+		return err
+	}
+	s.keys = x
+	return s.walkKeys(0, int64(end)-1, func(k index.Key) { x.Add([]index.Key{k}) })
+}
+
+// walkKeys gives out the keys of all whole messages that lie in the log from from to to. Behind damage it goes on at the next file. It may run
+// beside everything.
+func (s *Store) walkKeys(from, to int64, add func(index.Key)) error {
+	w := walk{s: s, pos: penstock.Position(from)}
+	for int64(w.pos) <= to {
+		next, err := s.keysInFile(&w, to, add)
+		if err != nil {
+			return err
+		}
+		if next <= w.pos {
+			return nil
+		}
+		w.pos = next
+	}
+	return nil
+}
+
+// keysInFile goes over what the file that holds w.pos has from there on, and returns where the next file begins.
+func (s *Store) keysInFile(w *walk, to int64, add func(index.Key)) (next penstock.Position, err error) {
+	f, err := s.log.open(w.pos)
+	if errors.Is(err, penstock.ErrCorrupt) {
+		return s.log.after(w.pos), nil // trimmed, or lost
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer f.h.Release()
+	defer w.forget()
+	var keys []index.Key
+	for int64(w.pos) <= to && w.pos < f.end() {
+		b, err := w.batch(f)
+		if err == nil {
+			var g gist
+			if g, err = s.describe(b); err == nil {
+				for _, k := range g.appendKeys(keys[:0], w.pos, g.stored) {
+					add(k)
+				}
+				w.pos += penstock.Position(len(b))
+				continue
+			}
+		}
+		if !errors.Is(err, penstock.ErrCorrupt) && !errors.Is(err, io.EOF) {
+			return 0, err
+		}
+		break // its blank end, or damage
+	}
+	return f.end(), nil
+}
+
+// after is where the first file begins that begins behind pos; pos where none does.
+func (l *Log) after(pos penstock.Position) penstock.Position {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, f := range l.files {
+		if f.start > pos {
+			return f.start
+		}
+	}
+	return pos
+}
+
+// checkpointKeys makes the index durable, no further than the log.
+func (s *Store) checkpointKeys() error {
+	if s.keys == nil {
+		return nil
+	}
+	s.w.Lock()
+	end := s.log.end.Load()
+	s.w.Unlock()
+	if end == 0 {
+		return nil
+	}
+	return s.keys.Checkpoint(binary.BigEndian.AppendUint64(nil, uint64(end)), func() error { return s.log.sync(s.log.end.Load()) })
+}
+
+// trimKeys removes files of the index whose messages are all gone.
+func (s *Store) trimKeys() error {
+	if s.keys == nil {
+		return nil
+	}
+	s.log.mu.RLock()
+	first := penstock.Position(0)
+	if len(s.log.files) > 0 {
+		first = s.log.files[0].start
+	}
+	s.log.mu.RUnlock()
+	return s.keys.Trim(func(i index.Info) bool { return i.End < int64(first) })
+}
