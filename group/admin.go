@@ -86,6 +86,10 @@ func (c *Coordinator) List() ([]Description, error) {
 // Delete deletes a group without members, with all its offsets. answer is called once when that is durable, possibly before Delete returns.
 // Errors: ErrGroupNotFound, ErrGroupNotEmpty.
 func (c *Coordinator) Delete(name string, answer func(error)) {
+	if err := refuseOwn(name); err != nil {
+		answer(err)
+		return
+	}
 	g, err := c.lock(name, false)
 	if err == nil && g == nil {
 		err = ErrGroupNotFound
@@ -124,6 +128,9 @@ func (c *Coordinator) DeleteOffsets(name string, which []DeleteOffset, answer fu
 }
 
 func (c *Coordinator) deleteOffsets(name string, which []DeleteOffset, answer func(error)) error {
+	if err := refuseOwn(name); err != nil {
+		return err
+	}
 	g, err := c.lock(name, false)
 	if err != nil {
 		return err

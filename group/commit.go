@@ -15,6 +15,8 @@ type Commit struct {
 	Keep       time.Duration // how long to keep them whatever the group does; 0 or negative: the broker's retention
 	Rocket     bool          // of RocketMQ's consumers, or of the broker itself: the group may have members in the roster
 	Offsets    []CommitOffset
+
+	own bool // of the broker itself: see SaveProgress
 }
 
 // CommitOffset is one of them. One that comes with an error is left out; the coordinator sets Err on those that it leaves
@@ -35,7 +37,10 @@ type CommitOffset struct {
 // disk they may be stored or not.
 func (c *Coordinator) Commit(name string, r *Commit, answer func(error)) {
 	c.notes.drop(name, r.Offsets)
-	err := c.commit(name, r, answer)
+	err := refuseOwn(name)
+	if err == nil || r.own {
+		err = c.commit(name, r, answer)
+	}
 	if err != nil {
 		answer(err)
 	}

@@ -339,7 +339,7 @@ func (c *Coordinator) member(name string, create bool) (*group, error) {
 // forgets the request when its connection has ended; if it is true answer will never be called.
 func (c *Coordinator) Join(name string, j Join, answer func(JoinAnswer)) (forget func() bool) {
 	nothing := func() bool { return false }
-	err := j.check()
+	err := firstOf(j.check(), refuseOwn(name))
 	if c.leaving.Load() {
 		err = ErrNotCoordinator
 	}

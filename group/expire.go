@@ -60,7 +60,7 @@ func (g *group) expire(now time.Time) {
 // expired reports whether an offset is kept no longer. The caller holds mu.
 func (g *group) expired(p place, now time.Time) bool {
 	at, ok := g.offsets.get(p)
-	if _, changing := g.latest[p]; !ok || changing || g.shard.c.o.Roster.has(g.name) {
+	if _, changing := g.latest[p]; !ok || changing || g.name == ScheduleGroup || g.shard.c.o.Roster.has(g.name) {
 		return false
 	}
 	if at.Expires != penstock.NoTimestamp {

@@ -283,3 +283,50 @@ func TestNotesRace(t *testing.T) {
 	}
 	r.stop(false)
 }
+
+// TestOwnGroup: what the broker notes of its own is there after a restart, does not expire, belongs to one topic only, and nobody else touches it.
+func TestOwnGroup(t *testing.T) {
+	r := start(t, nil, nil, nil, nil)
+	id := r.meta.Image().Topic("t").ID
+	load := func() map[int32]penstock.Offset {
+		t.Helper()
+		at, err := r.LoadProgress(context.Background(), ScheduleGroup, "t", id)
+		r.must(err)
+		return at
+	}
+	if at := load(); len(at) != 0 {
+		t.Error(at)
+	}
+	done := make(chan error, 1)
+	answer := func(err error) { done <- err }
+	r.SaveProgress(ScheduleGroup, "t", id, map[int32]penstock.Offset{1: 7, 3: 9}, answer)
+	r.must(<-done)
+	r.SaveProgress(ScheduleGroup, "t", penstock.TopicID{9}, map[int32]penstock.Offset{1: 8}, answer)
+	if err := <-done; !errors.Is(err, penstock.ErrUnknownTopic) {
+		t.Error(err)
+	}
+	for what, err := range map[string]error{
+		"commit": r.commit(ScheduleGroup, "t", 1, 99), "join": (<-r.join(ScheduleGroup, joinOf("", "m"))).Err,
+		"note": r.Note(ScheduleGroup, "t", id, 1, 99),
+	} {
+		if !errors.Is(err, ErrInvalidGroup) {
+			t.Error(what, err)
+		}
+	}
+	r.Delete(ScheduleGroup, answer)
+	if err := <-done; !errors.Is(err, ErrInvalidGroup) {
+		t.Error(err)
+	}
+	r.DeleteOffsets(ScheduleGroup, []DeleteOffset{{Topic: "t", Partition: 1}}, answer)
+	if err := <-done; !errors.Is(err, ErrInvalidGroup) {
+		t.Error(err)
+	}
+	r.clock.add(100 * 24 * time.Hour)
+	r.each(func(s *shard) { s.expire(r.clock.Now()) })
+	r.stop(false)
+	r = start(t, r.fs, r.meta, r.clock, nil)
+	if at := load(); len(at) != 2 || at[1] != 7 || at[3] != 9 {
+		t.Error(at)
+	}
+	r.stop(false)
+}

@@ -54,6 +54,9 @@ func (c *Coordinator) Note(name, topic string, id penstock.TopicID, partition in
 	if name == "" || max(len(name), len(topic)) > maxText {
 		return fmt.Errorf("%w: a name of %d bytes, at least 1 and at most %d", ErrInvalidGroup, max(len(name), len(topic)), maxText)
 	}
+	if err := refuseOwn(name); err != nil {
+		return err
+	}
 	if g, err := c.lock(name, false); err == nil && g != nil {
 		full := g.machine.phase != Empty
 		g.mu.Unlock()
