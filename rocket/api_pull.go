@@ -214,8 +214,11 @@ func (c *pullCall) read() (err error) {
 	return err
 }
 
-// atEnd reports whether the call has got nothing and there is nothing to look at before the next append.
-func (c *pullCall) atEnd() bool { return c.got.Count == 0 && c.from >= c.edges.HighWatermark }
+// atEnd reports whether the call has got nothing and there is nothing to look at before the next append. A consumer whose pull passed over messages at once
+// is told so at once, so that it knows how far it is; one that waits already goes on waiting.
+func (c *pullCall) atEnd() bool {
+	return c.got.Count == 0 && c.from >= c.edges.HighWatermark && (c.from == c.start || !c.until.IsZero())
+}
 
 // outcome is what RocketMQ calls what came of a pull; it is the remark of the answer. next is where to go on.
 func (c *pullCall) outcome(err error) (result code, remark string, next penstock.Offset) {

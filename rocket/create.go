@@ -5,20 +5,41 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"penstock"
 	"penstock/meta"
 )
 
-// makeTopic creates a topic of messages. That it exists by now is fine.
+// makeTopic creates a topic of messages, and returns when there is a route to it. That somebody else creates it is fine.
 func (f *Front) makeTopic(ctx context.Context, name string, queues int) error {
 	_, err := f.o.Topics.CreateTopic(ctx, meta.NewTopic{
 		Name: name, Format: penstock.FormatMessage, Layout: f.o.Layout, Partitions: queues, Replicas: []penstock.BrokerID{f.o.Broker},
 	}, false)
-	if err != nil && !errors.Is(err, penstock.ErrTopicExists) {
+	if errors.Is(err, penstock.ErrTopicExists) && f.seeTopic(ctx, name) {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("topic %s is created on demand: %w", name, err)
 	}
 	return nil
+}
+
+// seeTopic waits for the image that shows a topic: who creates it gets his answer after that, who finds it created may be before. It is false
+// where none comes, as when the name is taken by another that is too much like it.
+func (f *Front) seeTopic(ctx context.Context, name string) bool {
+	ctx, cancel := context.WithTimeout(ctx, f.o.Limits.ControlTime/4)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for f.routes.Load().names[name] == nil {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
 }
 
 // template returns how many queues a topic created by sending to a default topic may have, 0 if none may be created so. The default topics of
