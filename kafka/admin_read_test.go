@@ -466,7 +466,7 @@ func TestDescribeACLs(t *testing.T) {
 }
 
 // TestOldFormatsAreRefused: messages of magic 0 and 1 are refused in every version of Produce, however short they are, and nothing
-// of them is appended. Versions before 3, which are shown for the sake of old librdkafka (KAFKA-18659), are refused whatever they hold.
+// of them is appended.
 func TestOldFormatsAreRefused(t *testing.T) {
 	h := build(t, "", nil)
 	h.topic("t", 1, nil)
@@ -474,22 +474,13 @@ func TestOldFormatsAreRefused(t *testing.T) {
 		for _, size := range []int{26, 34, 60, 61, 200} {
 			old := make([]byte, size)
 			old[11], old[16] = byte(size-12), magic
-			for v := int16(0); v <= 13; v++ {
-				want := codeInvalidRecord
-				if v < 3 {
-					want = codeUnsupportedVersion
-				}
+			for v := firstProduce; v <= 13; v++ {
 				for _, acks := range []int16{-1, 1} {
-					if p := h.put(v, acks, old); code(p.ErrorCode) != want || p.BaseOffset != -1 {
+					if p := h.put(v, acks, old); code(p.ErrorCode) != codeInvalidRecord || p.BaseOffset != -1 {
 						t.Errorf("magic %d, %d bytes, version %d: %+v", magic, size, v, p)
 					}
 				}
 			}
-		}
-	}
-	for v := int16(0); v < 3; v++ {
-		if p := h.put(v, -1, batch(1, 10)); code(p.ErrorCode) != codeUnsupportedVersion {
-			t.Errorf("magic 2, version %d: %+v", v, p)
 		}
 	}
 	if p := h.put(9, 1, batch(1, 10)); p.ErrorCode != 0 || p.BaseOffset != 0 {

@@ -481,7 +481,7 @@ func TestErrorsAreCounted(t *testing.T) {
 		values[key] = s.Value
 	})
 	for key, want := range map[string]int64{
-		"kafka_requests_total Produce": 2, "kafka_errors_total Produce CORRUPT_MESSAGE": 1, "kafka_produced_records_total t": 3,
+		"kafka_requests_total Produce": 2, "kafka_errors_total Produce INVALID_RECORD": 1, "kafka_produced_records_total t": 3,
 		"kafka_produced_batches_total t": 1, "kafka_produced_bytes_total t": int64(len(batch(3, 10))), "kafka_fetch_sessions": 0,
 	} {
 		if values[key] != want {

@@ -1,6 +1,6 @@
 package kafka
 
-// Produce (key 0), versions 3-13; 0-2 are advertised and refused.
+// Produce (key 0), versions 3-13; 0-2 are advertised and not served.
 //
 //	3   transactional id; the first version with record batches of magic 2
 //	5   log start offset in the answer
@@ -13,7 +13,7 @@ package kafka
 //	13  topic ids in place of names
 //
 // Versions 0-2 are shown because clients of before 2025 take their absence to mean that no batch may be compressed
-// (KAFKA-18659); each of their partitions is answered with UNSUPPORTED_VERSION.
+// (KAFKA-18659); a request of one closes the connection, as any version does that is not served, and as Kafka 4 does it.
 
 import (
 	"errors"
@@ -123,8 +123,6 @@ func (c *produceCall) append() {
 // refusal is why a part cannot be looked at further, whatever is in its batch.
 func (c *produceCall) refusal(p *producePart) (code, string) {
 	switch {
-	case c.request.version < firstProduce:
-		return codeUnsupportedVersion, ""
 	case c.acks < penstock.AcksAll || c.acks > penstock.AcksLeader:
 		return codeInvalidRequiredAcks, "acks must be -1, 0 or 1"
 	case c.txn:

@@ -7,13 +7,13 @@ import (
 
 // What Produce looks like, by hand: the batches are found in the frame and stay there.
 //
-//	request   nullable string transactional id (3+) | int16 acks | int32 timeout ms | array of topics
+//	request   nullable string transactional id | int16 acks | int32 timeout ms | array of topics
 //	topic     string name (to 12) or uuid id (13+) | array of partitions
 //	partition int32 index | nullable bytes records
 //
-//	answer    array of topics | int32 throttle ms (1+) | tag 0: brokers (10+)
+//	answer    array of topics | int32 throttle ms | tag 0: brokers (10+)
 //	topic     string name (to 12) or uuid id (13+) | array of partitions
-//	partition int32 index | int16 error | int64 base offset | int64 append time (2+) | int64 log start (5+) |
+//	partition int32 index | int16 error | int64 base offset | int64 append time | int64 log start (5+) |
 //	          array of record errors (8+) | nullable string message (8+) | tag 0: leader (10+)
 
 // shortRecords is the size below which records cannot be a batch. A request may name few such partitions: each takes far more
@@ -25,9 +25,8 @@ const (
 
 // parse finds the topics and batches in the request's body. It allocates only for topics that do not exist.
 func (c *produceCall) parse(t *routes) bool {
-	v := c.request.version
 	r := reader{b: c.request.body, flex: c.request.flex()}
-	c.txn = v >= firstProduce && r.text() != nil
+	c.txn = r.text() != nil
 	c.acks = penstock.Acks(r.int16())
 	r.int32() // the timeout is that of replication, which has its own
 	short := 0
@@ -117,9 +116,7 @@ func (c *produceCall) encode(dst []byte) []byte {
 		parts = parts[t.parts:]
 		dst = appendNoTags(dst, flex)
 	}
-	if v >= 1 {
-		dst = appendInt32(dst, 0)
-	}
+	dst = appendInt32(dst, 0)
 	if elsewhere && v >= firstProduceLeader {
 		return c.front.appendBrokers(dst)
 	}
@@ -135,9 +132,7 @@ func (p *producePart) encode(dst []byte, v int16, flex bool) []byte {
 	dst = appendInt32(dst, p.index)
 	dst = appendInt16(dst, int16(p.code))
 	dst = appendInt64(dst, int64(first))
-	if v >= 2 {
-		dst = appendInt64(dst, int64(at))
-	}
+	dst = appendInt64(dst, int64(at))
 	if v >= 5 {
 		dst = appendInt64(dst, int64(start))
 	}

@@ -47,7 +47,7 @@ func newProduceCall(f *Front, version int16, body []byte) *produceCall {
 
 // TestParseProduce: what kmsg writes, with no field left zero, is what the decoder by hand finds, in every version.
 func TestParseProduce(t *testing.T) {
-	for v := int16(0); v <= 13; v++ {
+	for v := firstProduce; v <= 13; v++ {
 		rng := newRand(uint64(v))
 		for range 50 {
 			q := kmsg.NewPtrProduceRequest()
@@ -118,7 +118,7 @@ func TestParseProduceBounded(t *testing.T) {
 func TestEncodeProduce(t *testing.T) {
 	idA, idB := penstock.TopicID{1, 2}, penstock.TopicID{9}
 	table := tableOf(map[string]penstock.TopicID{"topic-a": idA})
-	for v := int16(0); v <= 13; v++ {
+	for v := firstProduce; v <= 13; v++ {
 		q := kmsg.NewPtrProduceRequest()
 		q.Acks = -1
 		q.Topics = []kmsg.ProduceRequestTopic{

@@ -62,9 +62,9 @@ func TestProduceBadBatches(t *testing.T) {
 		want    code
 	}{
 		{"a flipped bit", 9, flipped, codeCorruptMessage},
-		{"no bytes", 9, []byte{}, codeCorruptMessage},
-		{"null", 9, nil, codeCorruptMessage},
-		{"half a batch", 9, batch(1, 50)[:80], codeCorruptMessage},
+		{"no bytes", 9, []byte{}, codeInvalidRecord},
+		{"null", 9, nil, codeInvalidRecord},
+		{"half a batch", 9, batch(1, 50)[:80], codeInvalidRecord},
 		{"two batches", 9, append(batch(1, 10), batch(1, 10)...), codeInvalidRecord},
 		{"magic 1", 9, func() []byte { b := batch(1, 10); b[16] = 1; return b }(), codeInvalidRecord},
 		{"a base offset", 9, change(func(b *kmsg.RecordBatch) { b.FirstOffset = 7 }), codeInvalidRecord},
@@ -96,7 +96,7 @@ func TestProduceEachForItself(t *testing.T) {
 	for _, p := range resp.Topics[0].Partitions {
 		codes = append(codes, code(p.ErrorCode))
 	}
-	if len(codes) != 3 || codes[0] != codeNone || codes[1] != codeCorruptMessage || codes[2] != codeUnknownTopicOrPartition {
+	if len(codes) != 3 || codes[0] != codeNone || codes[1] != codeInvalidRecord || codes[2] != codeUnknownTopicOrPartition {
 		t.Errorf("%v", codes)
 	}
 }

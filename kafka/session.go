@@ -71,7 +71,7 @@ func (s *session) Serve(w *wire.Request) {
 		s.appendTray() // requests take effect in their order
 	}
 	r := request{header: h, api: a, wire: w}
-	if h.version < a.shown || h.version > a.max {
+	if h.version < a.min || h.version > a.max {
 		s.refuseVersion(r)
 		return
 	}

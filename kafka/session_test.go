@@ -204,19 +204,27 @@ func serveRaw(s *session, b []byte) {
 	}
 }
 
-// TestProduceOldVersions: versions 0-2 are shown and refused, each partition with UNSUPPORTED_VERSION.
+// TestProduceOldVersions: a request of versions 0-2, which are shown, closes the connection, as Kafka 4 does it; nothing is appended and
+// nothing behind it is served.
 func TestProduceOldVersions(t *testing.T) {
-	addr, _ := serve(t, empty(), wire.Options{})
-	c := dial(t, addr)
-	for v := int16(0); v <= 2; v++ {
-		q := kmsg.NewPtrProduceRequest()
-		q.Acks = 1
-		q.Topics = []kmsg.ProduceRequestTopic{{Topic: "t", Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: 4, Records: []byte("old")}}}}
-		c.send(frame(q, v, 9))
-		resp := kmsg.NewPtrProduceResponse()
-		if c.answer(9, resp, v); resp.Topics[0].Partitions[0].ErrorCode != 35 || resp.Topics[0].Partitions[0].Partition != 4 {
-			t.Errorf("version %d: %+v", v, resp)
+	h := build(t, "", nil)
+	h.topic("t", 1, nil)
+	for v := range firstProduce {
+		for _, acks := range []int16{-1, 0, 1} {
+			for _, b := range [][]byte{batch(1, 10), []byte("old"), nil} {
+				c := dial(t, h.addr)
+				q := kmsg.NewPtrProduceRequest()
+				q.Acks = acks
+				q.Topics = []kmsg.ProduceRequestTopic{{Topic: "t", Partitions: []kmsg.ProduceRequestTopicPartition{{Records: b}}}}
+				c.send(append(frame(q, v, 9), frame(kmsg.NewPtrMetadataRequest(), 12, 10)...)) // in one: the broker may close at once
+				if got := c.receive(); got != nil {
+					t.Errorf("version %d, acks %d: answered with %d bytes", v, acks, len(got))
+				}
+			}
 		}
+	}
+	if p := h.put(9, 1, batch(1, 10)); p.ErrorCode != 0 || p.BaseOffset != 0 {
+		t.Errorf("something was appended: %+v", p)
 	}
 }
 

@@ -24,7 +24,9 @@
 package record
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math"
 	"time"
 
 	"penstock"
@@ -50,6 +52,9 @@ func Validate(b []byte, r Rules) (penstock.Batch, error) {
 	// The magic lies where it always has, and messages of an old one may be shorter than a header of ours.
 	if len(b) > atMagic && b[atMagic] < magic {
 		return penstock.Batch{}, fmt.Errorf("%w: %w: %d", penstock.ErrInvalidRecord, ErrMagic, b[atMagic])
+	}
+	if need := wanted(b); need > int64(len(b)) {
+		return penstock.Batch{}, fmt.Errorf("%w: %d bytes of %d are no batch", penstock.ErrInvalidRecord, len(b), need)
 	}
 	if len(b) < headerSize {
 		return penstock.Batch{}, fmt.Errorf("%w: %d bytes are no batch", penstock.ErrCorrupt, len(b))
@@ -78,6 +83,22 @@ func Validate(b []byte, r Rules) (penstock.Batch, error) {
 	return penstock.Batch{Header: h, Bytes: b}, nil
 }
 
+// wanted is how many bytes b must have to be one batch, as far as its first bytes say; 0 where its length makes no sense. What is cut
+// short is no batch for Kafka and is refused as INVALID_RECORD: sent again, as a corrupt one would be, it is no longer.
+func wanted(b []byte) int64 {
+	if len(b) < lengthExcess {
+		return lengthExcess
+	}
+	length := int32(binary.BigEndian.Uint32(b[atLength:]))
+	switch {
+	case length < 0 || length > math.MaxInt32-lengthExcess || len(b) > atMagic && b[atMagic] != magic:
+		return 0
+	case len(b) <= atMagic:
+		return atMagic + 1
+	}
+	return int64(length) + lengthExcess
+}
+
 // checkSize demands exactly one batch, no larger than the topic takes.
 func (r *Rules) checkSize(h *penstock.BatchHeader, n int) error {
 	limit := r.MaxBytes
@@ -86,9 +107,6 @@ func (r *Rules) checkSize(h *penstock.BatchHeader, n int) error {
 	}
 	if h.Size > limit {
 		return fmt.Errorf("%w: %d bytes, at most %d", penstock.ErrTooLarge, h.Size, limit)
-	}
-	if int(h.Size) > n {
-		return fmt.Errorf("%w: batch of %d bytes in %d", penstock.ErrCorrupt, h.Size, n)
 	}
 	if int(h.Size) < n {
 		return fmt.Errorf("%w: %d bytes after the one batch", penstock.ErrInvalidRecord, n-int(h.Size))

@@ -124,9 +124,14 @@ func TestValidateBytes(t *testing.T) {
 		b    []byte
 		want error
 	}{
-		{"empty", nil, penstock.ErrCorrupt},
-		{"header cut", good[:60], penstock.ErrCorrupt},
-		{"records cut", good[:len(good)-1], penstock.ErrCorrupt},
+		{"empty", nil, penstock.ErrInvalidRecord},
+		{"eleven bytes", good[:11], penstock.ErrInvalidRecord},
+		{"no magic", good[:16], penstock.ErrInvalidRecord},
+		{"header cut", good[:60], penstock.ErrInvalidRecord},
+		{"records cut", good[:len(good)-1], penstock.ErrInvalidRecord},
+		{"shorter than a header, and whole", append([]byte{8: 0, 11: 20}, good[12:32]...), penstock.ErrCorrupt},
+		{"negative length", append([]byte{8: 0xff, 11: 20}, good[12:]...), penstock.ErrCorrupt},
+		{"magic 3, cut", append(append(append([]byte{}, good[:16]...), 3), good[17:50]...), penstock.ErrCorrupt},
 		{"two batches", append(append([]byte{}, good...), good...), penstock.ErrInvalidRecord},
 		{"one byte more", append(append([]byte{}, good...), 0), penstock.ErrInvalidRecord},
 	}

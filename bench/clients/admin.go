@@ -19,21 +19,20 @@ import (
 
 // Kafka's error codes that the scenario expects.
 const (
-	codeOffsetOutOfRange         = 1
-	codeUnknownTopic             = 3
-	codeInvalidTopic             = 17
-	codeUnsupportedVersion       = 35
-	codeTopicExists              = 36
-	codeInvalidPartitions        = 37
-	codeInvalidConfig            = 40
-	codeNonEmptyGroup            = 68
-	codeGroupNotFound            = 69
-	codeSubscribedToTopic        = 86
-	adminPartitions              = 3
-	adminRecords                 = 50
-	adminPartitionsLater         = 5
-	adminBroker                  = "0"
-	adminBase              int64 = 1_750_000_000_000
+	codeOffsetOutOfRange        = 1
+	codeUnknownTopic            = 3
+	codeInvalidTopic            = 17
+	codeTopicExists             = 36
+	codeInvalidPartitions       = 37
+	codeInvalidConfig           = 40
+	codeNonEmptyGroup           = 68
+	codeGroupNotFound           = 69
+	codeSubscribedToTopic       = 86
+	adminPartitions             = 3
+	adminRecords                = 50
+	adminPartitionsLater        = 5
+	adminBroker                 = "0"
+	adminBase             int64 = 1_750_000_000_000
 )
 
 // adminRun is the scenario with one client.
