@@ -24,9 +24,9 @@ type Config struct {
 	Broker       penstock.BrokerID
 	Rack         string
 	AutoCreate   bool
-	Partitions   int               // of a topic whose creator leaves it open
+	Partitions   int // of a topic whose creator leaves it open
+	Rocket       RocketConfig
 	KafkaLayout  penstock.Layout   // of topics in Kafka's format whose creator leaves it open
-	RocketLayout penstock.Layout   // of topics in RocketMQ's format whose creator leaves it open
 	TopicDefault map[string]string // broker-wide defaults of topic configuration, by the topics' names of them
 
 	RequestMemory int64 // bytes of all requests together
@@ -136,7 +136,7 @@ func Keys() []Key {
 }
 
 func settings() []setting {
-	return slices.Concat(placeSettings(), limitSettings(), groupSettings(), upkeepSettings(), diskSettings(), topicSettings())
+	return slices.Concat(placeSettings(), rocketSettings(), limitSettings(), groupSettings(), upkeepSettings(), diskSettings(), topicSettings())
 }
 
 // placeSettings are about where the node is.
@@ -165,8 +165,6 @@ func placeSettings() []setting {
 			number(1, meta.MaxPartitions, func(c *Config) *int { return &c.Partitions })},
 		{Key{"kafka.layout", "segment", "layout of topics in Kafka's format whose creator does not say penstock.layout: segment, a log for each partition, or commit, one log for all", true},
 			layout(func(c *Config) *penstock.Layout { return &c.KafkaLayout })},
-		{Key{"rocket.layout", "commit", "layout of topics in RocketMQ's format whose creator does not say penstock.layout: segment or commit", true},
-			layout(func(c *Config) *penstock.Layout { return &c.RocketLayout })},
 		{Key{"logs.level", "info", "what is logged: debug, info, warn or error", true}, logLevel},
 		{Key{"logs.format", "auto", "auto, text or json; auto is text on a terminal", true},
 			oneOf(func(c *Config) *string { return &c.LogFormat }, "auto", "text", "json")},

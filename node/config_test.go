@@ -56,19 +56,26 @@ func TestEveryField(t *testing.T) {
 		"sync.parallel": "7", "sync.all.from": "38", "open.files": "39", "open.parallel": "40", "zero.ahead": "41", "stall.warning": "42s",
 		"timeout.metadata": "43s", "producers.max": "44", "offsets.skip.damage": "true", "journal.bytes": "1m", "journal.from": "53", "metrics.partitions": "50", "metrics.offsets": "51", "metrics.offsets.looks": "52", "metrics.names": "both", "http.profiles": "on", "logs.requests": "all", "logs.requests.slow": "46ms", "logs.requests.every": "47", "offsets.metadata.max": "45",
 		"memory.limit": "22g", "metrics.topics": "23", "log.segment.bytes": "65536",
-		"kafka.layout": "commit", "rocket.layout": "segment", "commit.file.bytes": "54m",
+		"kafka.layout": "commit", "commit.file.bytes": "54m",
+		"rocket.listen": "localhost:55", "rocket.namesrv.listen": "localhost:56", "rocket.vip.listen": "", "rocket.advertise": "r:57", "rocket.cluster": "c",
+		"rocket.broker.name": "b", "rocket.layout": "segment", "rocket.auto.create": "false", "rocket.default.queues": "58", "rocket.message.max": "59",
+		"rocket.pull.max.bytes": "60", "rocket.pull.max.count": "61", "rocket.pull.max.wait": "62s", "rocket.client.expiry": "63s", "rocket.delay.levels": "1s 1d",
 	}
 	l, err := Load(Sources{Flags: other})
 	if err != nil {
 		t.Fatal(err)
 	}
-	was, is := reflect.ValueOf(base.Config), reflect.ValueOf(l.Config)
-	for i := range was.NumField() {
-		if was.Type().Field(i).Name == "Level" {
-			continue // of the log that the caller of Start has made: logs.level begins it
-		}
-		if reflect.DeepEqual(was.Field(i).Interface(), is.Field(i).Interface()) {
-			t.Errorf("%s has no key, or it was not set", was.Type().Field(i).Name)
+	for _, pair := range [][2]reflect.Value{
+		{reflect.ValueOf(base.Config), reflect.ValueOf(l.Config)}, {reflect.ValueOf(base.Config.Rocket), reflect.ValueOf(l.Config.Rocket)},
+	} {
+		was, is := pair[0], pair[1]
+		for i := range was.NumField() {
+			if was.Type().Field(i).Name == "Level" {
+				continue // of the log that the caller of Start has made: logs.level begins it
+			}
+			if reflect.DeepEqual(was.Field(i).Interface(), is.Field(i).Interface()) {
+				t.Errorf("%s has no key, or it was not set", was.Type().Field(i).Name)
+			}
 		}
 	}
 	if l.Config.ProducerExpiry != 48*time.Hour || l.Config.FetchBytes != 6<<10 || l.Config.LogLevel != slog.LevelDebug {
@@ -168,6 +175,19 @@ func TestExposure(t *testing.T) {
 		{map[string]string{"kafka.listen": ":9092", "insecure": "true"}, "--advertise"},
 		{map[string]string{"kafka.listen": "[::]:9092", "insecure": "true"}, "--advertise"},
 		{map[string]string{"kafka.listen": "0.0.0.0:9092", "insecure": "true", "advertise": "h"}, ""},
+		{map[string]string{"rocket.listen": "10.0.0.5:10911"}, "--insecure"},
+		{map[string]string{"rocket.namesrv.listen": ":9876"}, "--insecure"},
+		{map[string]string{"rocket.vip.listen": "h:10909"}, "--insecure"},
+		{map[string]string{"rocket.listen": ":10911", "insecure": "true"}, "--rocket-advertise"},
+		{map[string]string{"rocket.listen": ":10911", "insecure": "true", "advertise": "h:9092"}, ""},
+		{map[string]string{"rocket.listen": ":10911", "insecure": "true", "rocket.advertise": "h"}, ""},
+		{map[string]string{"rocket.listen": "", "rocket.namesrv.listen": ":9876"}, ""},
+		{map[string]string{"rocket.listen": "x"}, "want host:port"},
+		{map[string]string{"rocket.vip.listen": "x"}, "want auto"},
+		{map[string]string{"rocket.delay.levels": "1s x"}, "want durations"},
+		{map[string]string{"rocket.delay.levels": " "}, "want 1 to"},
+		{map[string]string{"rocket.broker.name": "a/b"}, "want 1 to 255"},
+		{map[string]string{"rocket.message.max": "16MiB"}, "to 15MiB"},
 		{map[string]string{"advertise": "0.0.0.0:9092"}, "stands for every address"},
 		{map[string]string{"advertise": "h:0"}, "want host"},
 		{map[string]string{"advertise": "h:x"}, "want host"},

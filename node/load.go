@@ -290,14 +290,16 @@ type relation struct {
 	problem string
 }
 
+// openAddress is what is wrong with an address that others can reach.
+const openAddress = "others can reach this address, and nobody has to authenticate yet. Listen on 127.0.0.1, or accept that with --insecure"
+
 // relations checks what one value cannot tell.
 func (c *Config) relations() []relation {
 	var out []relation
 	for _, l := range []struct{ key, addr string }{{"kafka.listen", c.KafkaListen}, {"http.listen", c.HTTPListen}} {
 		host, _, _ := splitAddress(l.addr)
 		if !c.Insecure && !loopback(host) {
-			out = append(out, relation{[]string{l.key, "insecure"}, "others can reach this address, and nobody has to authenticate yet. " +
-				"Listen on 127.0.0.1, or accept that with --insecure"})
+			out = append(out, relation{[]string{l.key, "insecure"}, openAddress})
 		}
 	}
 	if host, _, _ := splitAddress(c.KafkaListen); wildcard(host) && c.Advertise == "" {
@@ -311,5 +313,5 @@ func (c *Config) relations() []relation {
 	if c.SessionMin > c.SessionMax {
 		out = append(out, relation{[]string{"group.session.min", "group.session.max"}, fmt.Sprintf("more than group.session.max, %v. Raise that or lower this", c.SessionMax)})
 	}
-	return out
+	return append(out, c.rocketRelations()...)
 }

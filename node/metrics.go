@@ -30,20 +30,20 @@ const gaugeValue = prometheus.GaugeValue
 // JMX exporter (kafka_server_...) and of kafka_exporter (kafka_topic_...) beside. Series that grow with topics and partitions are capped: beyond the
 // cap topics are added up under one label, and partitions have none.
 type scraped struct {
-	registry *metric.Registry
-	account  *metric.CopyAccount
-	disk     *disk.Disk
-	server   *wire.Server
-	replicas *replica.Replicas
-	image    func() *meta.Image
-	self     penstock.BrokerID
-	budget   *wire.Budget
-	groups   groupsOf
-	look     *groupLook
-	idle     *idleMeter
-	topics   int  // with series of their own
-	parts    int  // partitions with series of their own
-	newNames bool // Kafka's names of its newer exporter besides
+	registry  *metric.Registry
+	account   *metric.CopyAccount
+	disk      *disk.Disk
+	listeners []*door // being served
+	replicas  *replica.Replicas
+	image     func() *meta.Image
+	self      penstock.BrokerID
+	budget    *wire.Budget
+	groups    groupsOf
+	look      *groupLook
+	idle      *idleMeter
+	topics    int  // with series of their own
+	parts     int  // partitions with series of their own
+	newNames  bool // Kafka's names of its newer exporter besides
 }
 
 var _ prometheus.Collector = (*scraped)(nil)
@@ -293,21 +293,25 @@ func (s *scraped) files(c *collector) {
 	}
 }
 
-// connections shows the listener.
+// connections shows the listeners.
 func (s *scraped) connections(c *collector) {
-	st := s.server.Stats()
-	c.gauge("penstock_connections", "Open connections.", int64(st.Conns), "listener", kafkaListener)
-	c.counter("penstock_connections_accepted_total", "Connections accepted.", st.Accepted, "listener", kafkaListener)
-	c.counter("penstock_connections_refused_total", "Connections refused by a limit.", st.Refused, "listener", kafkaListener)
-	c.counter("penstock_connections_cut_total", "Connections cut off because the peer was too slow.", st.CutOff, "listener", kafkaListener)
-	c.counter("penstock_connections_idled_total", "Connections closed for idleness.", st.Idled, "listener", kafkaListener)
-	c.counter("penstock_session_panics_total", "Panics that ended a connection.", st.Panics, "listener", kafkaListener)
-	c.counter("penstock_frames_total", "Requests received.", st.Requests, "listener", kafkaListener)
-	c.counter("penstock_received_bytes_total", "Bytes received.", st.Received, "listener", kafkaListener)
-	c.counter("penstock_sent_bytes_total", "Bytes sent.", st.Sent, "listener", kafkaListener)
-	c.gauge("penstock_request_buffer_bytes", "Bytes of request buffers in use.", st.Buffers, "listener", kafkaListener)
+	for _, l := range s.listeners {
+		st := l.server.Stats()
+		c.gauge("penstock_connections", "Open connections.", int64(st.Conns), "listener", l.label)
+		c.counter("penstock_connections_accepted_total", "Connections accepted.", st.Accepted, "listener", l.label)
+		c.counter("penstock_connections_refused_total", "Connections refused by a limit.", st.Refused, "listener", l.label)
+		c.counter("penstock_connections_cut_total", "Connections cut off because the peer was too slow.", st.CutOff, "listener", l.label)
+		c.counter("penstock_connections_idled_total", "Connections closed for idleness.", st.Idled, "listener", l.label)
+		c.counter("penstock_session_panics_total", "Panics that ended a connection.", st.Panics, "listener", l.label)
+		c.counter("penstock_frames_total", "Requests received.", st.Requests, "listener", l.label)
+		c.counter("penstock_received_bytes_total", "Bytes received.", st.Received, "listener", l.label)
+		c.counter("penstock_sent_bytes_total", "Bytes sent.", st.Sent, "listener", l.label)
+		c.gauge("penstock_request_buffer_bytes", "Bytes of request buffers in use.", st.Buffers, "listener", l.label)
+		if l.label == kafkaListener {
+			c.gauge("kafka_server_socket_server_metrics_connection_count", "Open connections.", int64(st.Conns), "listener", l.label)
+		}
+	}
 	c.gauge("penstock_request_memory_bytes", "Bytes taken of request.memory.", s.budget.Used())
-	c.gauge("kafka_server_socket_server_metrics_connection_count", "Open connections.", int64(st.Conns), "listener", kafkaListener)
 }
 
 // cluster shows brokers, topics and partitions, by the names of kafka_exporter and of the JMX exporter.

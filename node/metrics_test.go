@@ -105,7 +105,7 @@ penstock_group_lag_records penstock_group_lag_bytes penstock_group_lag_seconds p
 func TestMetrics(t *testing.T) {
 	log := &lines{}
 	l, err := node.Load(node.Sources{Flags: map[string]string{
-		"data": t.TempDir(), "kafka.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0", "metrics.names": "both", "group.initial.delay": "0s",
+		"data": t.TempDir(), "kafka.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0", "rocket.listen": "127.0.0.1:0", "rocket.namesrv.listen": "127.0.0.1:0", "metrics.names": "both", "group.initial.delay": "0s",
 	}})
 	if err != nil {
 		t.Fatal(err)

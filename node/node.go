@@ -19,7 +19,7 @@ import (
 	"penstock/meta/etcd"
 	"penstock/metric"
 	"penstock/replica"
-	"penstock/wire"
+	"penstock/rocket"
 )
 
 // kafkaListener labels the listener of Kafka's protocol, in metrics and among a broker's endpoints.
@@ -42,13 +42,19 @@ type Node struct {
 	log  *slog.Logger
 	info Info
 
+	began     time.Time
+	listeners []*door
+
 	disk     *disk.Disk
 	engine   *etcd.Engine
 	stores   *stores
 	meta     *meta.Store
 	replicas *replica.Replicas
+	topics   *topics
+	roster   *group.Roster // of RocketMQ's clients; nil if they are not served
 	groups   *group.Coordinator
 	front    *kafka.Front
+	rocket   *rocket.Front // nil if RocketMQ's clients are not served
 	admin    *admin
 	account  *metric.CopyAccount
 	registry *metric.Registry
@@ -72,29 +78,33 @@ type closer struct {
 
 // Info is what a node says of itself when it is ready.
 type Info struct {
-	Kafka      string            `json:"kafka"`      // address it listens on
-	HTTP       string            `json:"http"`       // address it listens on
-	Advertised string            `json:"advertised"` // address that clients are told
-	Data       string            `json:"data"`
-	Free       int64             `json:"-"` // bytes on the data directory's disk
-	Durability string            `json:"-"` // default of topics
-	ZeroCopy   ZeroCopy          `json:"-"`
-	Clean      bool              `json:"-"` // the last stop was clean, or there was none
-	Topics     int               `json:"-"`
-	Limit      int64             `json:"-"` // soft limit of memory, 0 if it was left alone
-	Took       time.Duration     `json:"-"` // to be ready
-	Broker     penstock.BrokerID `json:"broker"`
-	ClusterID  string            `json:"cluster"`
-	PID        int               `json:"pid"`
-	Insecure   bool              `json:"-"`
-	Auto       bool              `json:"-"` // topics are created on demand
+	Kafka            string            `json:"kafka"`                       // address it listens on
+	HTTP             string            `json:"http"`                        // address it listens on
+	Advertised       string            `json:"advertised"`                  // address that Kafka's clients are told
+	Rocket           string            `json:"rocket,omitempty"`            // address it listens on for RocketMQ's clients; empty: they are not served
+	VIP              string            `json:"rocket_vip,omitempty"`        // its twin
+	NameServer       string            `json:"rocket_namesrv,omitempty"`    // address of the name server
+	RocketAdvertised string            `json:"rocket_advertised,omitempty"` // address that RocketMQ's clients are told
+	Data             string            `json:"data"`
+	Free             int64             `json:"-"` // bytes on the data directory's disk
+	Durability       string            `json:"-"` // default of topics
+	ZeroCopy         ZeroCopy          `json:"-"`
+	Clean            bool              `json:"-"` // the last stop was clean, or there was none
+	Topics           int               `json:"-"`
+	Limit            int64             `json:"-"` // soft limit of memory, 0 if it was left alone
+	Took             time.Duration     `json:"-"` // to be ready
+	Broker           penstock.BrokerID `json:"broker"`
+	ClusterID        string            `json:"cluster"`
+	PID              int               `json:"pid"`
+	Insecure         bool              `json:"-"`
+	Auto             bool              `json:"-"` // topics are created on demand
 }
 
 // Start builds a node and returns when it serves. On failure everything built is taken down again.
 func Start(ctx context.Context, c Config, log *slog.Logger) (*Node, error) {
 	began := time.Now()
 	n := &Node{
-		c: c, log: log, health: &health{}, account: metric.NewCopyAccount(), registry: metric.NewRegistry(),
+		c: c, log: log, began: began, health: &health{}, account: metric.NewCopyAccount(), registry: metric.NewRegistry(),
 		failed: make(chan error, 1), stopped: make(chan struct{}),
 	}
 	if err := n.build(ctx); err != nil {
@@ -140,7 +150,7 @@ func (n *Node) build(ctx context.Context) error {
 	if err := n.openDisk(); err != nil {
 		return err
 	}
-	kafkaLn, httpLn, err := n.listen()
+	httpLn, err := n.listen()
 	if err != nil {
 		return err
 	}
@@ -151,7 +161,7 @@ func (n *Node) build(ctx context.Context) error {
 	if err := n.lead(ctx); err != nil {
 		return err
 	}
-	if err := n.serveKafka(kafkaLn); err != nil {
+	if err := n.serveClients(); err != nil {
 		return err
 	}
 	n.upkeep()
@@ -212,48 +222,6 @@ func orNever[T int | int64 | time.Duration](v T) T {
 	return v
 }
 
-// listen takes the addresses. Connections wait in the kernel's queue until they are served.
-func (n *Node) listen() (kafkaLn, httpLn net.Listener, err error) {
-	for _, l := range []struct {
-		key, addr string
-		to        *net.Listener
-		at        *string
-	}{
-		{"kafka.listen", n.c.KafkaListen, &kafkaLn, &n.info.Kafka},
-		{"http.listen", n.c.HTTPListen, &httpLn, &n.info.HTTP},
-	} {
-		ln, err := net.Listen("tcp", l.addr)
-		if err != nil {
-			return nil, nil, listenError(l.key, l.addr, err)
-		}
-		*l.to, *l.at = ln, ln.Addr().String()
-		n.later(l.key, func(context.Context) error {
-			if err := ln.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-				return err
-			}
-			return nil
-		})
-	}
-	n.info.Advertised = n.advertised()
-	return kafkaLn, httpLn, nil
-}
-
-// advertised is the address that clients are told: what was configured, completed by where the node listens.
-func (n *Node) advertised() string {
-	host, port, _ := net.SplitHostPort(n.info.Kafka)
-	switch a := n.c.Advertise; {
-	case a == "":
-	case net.ParseIP(a) != nil:
-		host = a
-	default:
-		host = a
-		if h, p, err := net.SplitHostPort(a); err == nil {
-			host, port = h, p
-		}
-	}
-	return net.JoinHostPort(host, port)
-}
-
 // openStores opens metadata and logs, and tries zero copy meanwhile: each waits for the disk most of the time.
 func (n *Node) openStores(ctx context.Context) error {
 	var wg sync.WaitGroup
@@ -304,8 +272,9 @@ func (n *Node) lead(ctx context.Context) error {
 	n.later("partitions", func(context.Context) error { return n.replicas.Close() })
 	n.meta.Subscribe(n.replicas.Follow)
 	seen := &topics{n.meta, n.replicas}
+	n.topics, n.roster = seen, n.newRoster()
 	n.groups = group.New(group.Options{
-		Broker: n.c.Broker, Topics: seen, Partitions: n.replicas, Logger: n.log, Metrics: n.registry,
+		Broker: n.c.Broker, Topics: seen, Partitions: n.replicas, Roster: n.roster, Logger: n.log, Metrics: n.registry,
 		Limits: group.Limits{
 			MinSession: n.c.SessionMin, MaxSession: n.c.SessionMax, InitialDelay: orNever(n.c.GroupDelay), MaxMembers: n.c.GroupMembers,
 		},
@@ -316,18 +285,28 @@ func (n *Node) lead(ctx context.Context) error {
 		n.groups.Close()
 		return nil
 	})
-	host, digits, _ := net.SplitHostPort(n.info.Advertised)
-	port, _ := strconv.ParseUint(digits, 10, 16)
-	if _, err := n.meta.Register(ctx, meta.Broker{
-		ID: n.c.Broker, Rack: n.c.Rack, Endpoints: map[string]string{kafkaListener: n.info.Advertised},
-	}); err != nil {
+	endpoints := map[string]string{kafkaListener: n.info.Advertised}
+	if n.info.RocketAdvertised != "" {
+		endpoints[rocketListener] = n.info.RocketAdvertised
+	}
+	if _, err := n.meta.Register(ctx, meta.Broker{ID: n.c.Broker, Rack: n.c.Rack, Endpoints: endpoints}); err != nil {
 		return err
 	}
+	n.leadKafka()
+	n.leadRocket()
+	n.info.Topics = n.meta.Image().Len()
+	return nil
+}
+
+// leadKafka builds what serves Kafka's clients.
+func (n *Node) leadKafka() {
+	host, digits, _ := net.SplitHostPort(n.info.Advertised)
+	port, _ := strconv.ParseUint(digits, 10, 16)
 	n.front = kafka.New(kafka.Options{
 		Listener: kafkaListener, Broker: n.c.Broker,
 		Advertised: func() (string, int32) { return host, int32(port) },
-		Topics:     seen, Partitions: n.replicas, Groups: n.groups, LogDir: n.logDir(),
-		Layouts:    map[penstock.Format]penstock.Layout{penstock.FormatRecord: n.c.KafkaLayout, penstock.FormatMessage: n.c.RocketLayout},
+		Topics:     n.topics, Partitions: n.replicas, Groups: n.groups, LogDir: n.logDir(),
+		Layouts:    map[penstock.Format]penstock.Layout{penstock.FormatRecord: n.c.KafkaLayout, penstock.FormatMessage: n.c.Rocket.Layout},
 		AutoCreate: n.c.AutoCreate, KeepTopics: !n.c.DeleteTopics, DefaultPartitions: n.c.Partitions, TopicDefaults: n.c.TopicDefault,
 		Requests:      newRequestLog(&n.c, n.log),
 		BrokerConfigs: n.brokerConfigs(), BrokerKeys: brokerKeys(), LogLevel: n.c.Level, Account: n.account, Metrics: n.registry, Logger: n.log,
@@ -336,8 +315,6 @@ func (n *Node) lead(ctx context.Context) error {
 			SessionPartitions: n.c.SessionParts, SessionIdle: n.c.SessionIdle, ControlTime: n.c.ControlTime, AutoCreateTopics: n.c.AutoCreateMax,
 		},
 	})
-	n.info.Topics = n.meta.Image().Len()
-	return nil
 }
 
 // logDir is the data directory as Kafka's clients are told of it.
@@ -358,41 +335,6 @@ func (n *Node) serveAdmin(ln net.Listener) {
 		defer cancel()
 		return n.admin.stop(ctx)
 	})
-}
-
-// serveKafka begins to accept clients, and to show metrics.
-func (n *Node) serveKafka(ln net.Listener) error {
-	budget := wire.NewBudget(n.c.RequestMemory)
-	server := wire.NewServer(ln, n.front, wire.Options{
-		Listener: kafkaListener, MaxConns: n.c.Conns, MaxConnsPerIP: n.c.ConnsPerIP, InFlight: n.c.InFlight,
-		FirstByte: n.c.FirstByte, FrameTime: n.c.FrameTime, WriteTime: n.c.WriteTime, Idle: n.c.Idle,
-		CopyBelow: n.c.CopyBelow, Budget: budget, Account: n.account, Logger: n.log,
-	})
-	gatherer, err := newGatherer(&scraped{
-		registry: n.registry, account: n.account, disk: n.disk, server: server, replicas: n.replicas,
-		image: n.meta.Image, self: n.c.Broker, budget: budget, groups: n.groups,
-		look: &groupLook{limits: group.LagLimits{Partitions: n.c.MetricGroup, Looks: n.c.MetricLooks}, now: time.Now},
-		idle: newIdleMeter(time.Now, processTime), topics: n.c.MetricTopic, parts: n.c.MetricParts, newNames: n.c.MetricNames == "both",
-	})
-	if err != nil {
-		return fmt.Errorf("metrics: %w", err)
-	}
-	n.admin.show(gatherer)
-	go func() {
-		if err := server.Serve(); err != nil {
-			n.fail(fmt.Errorf("kafka.listen: %w", err))
-		}
-	}()
-	n.later("Kafka clients", func(ctx context.Context) error {
-		n.front.Leave()
-		ctx, cancel := context.WithTimeout(ctx, n.c.StopTime)
-		defer cancel()
-		if err := server.Shutdown(ctx); err != nil {
-			n.log.Info("connections were cut at the stop", "error", err)
-		}
-		return nil
-	})
-	return nil
 }
 
 // fail tells whoever waits on Failed.

@@ -38,7 +38,7 @@ func (l testLog) Write(p []byte) (int, error) {
 // start runs a node on free ports.
 func start(t testing.TB, dir string, flags map[string]string) *node.Node {
 	t.Helper()
-	all := map[string]string{"data": dir, "kafka.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0"}
+	all := map[string]string{"data": dir, "kafka.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0", "rocket.listen": "127.0.0.1:0", "rocket.namesrv.listen": "127.0.0.1:0"}
 	for k, v := range flags {
 		all[k] = v
 	}
@@ -396,9 +396,14 @@ func TestTwice(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	second(map[string]string{"data": dir, "kafka.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0"}, fmt.Sprintf("in use by process %d", os.Getpid()))
-	second(map[string]string{"data": t.TempDir(), "kafka.listen": n.Info().Kafka, "http.listen": "127.0.0.1:0"}, "--kafka-listen")
-	second(map[string]string{"data": t.TempDir(), "kafka.listen": "127.0.0.1:0", "http.listen": n.Info().HTTP}, "--http-listen")
+	second(map[string]string{"data": dir, "kafka.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0", "rocket.listen": "127.0.0.1:0", "rocket.namesrv.listen": "127.0.0.1:0"}, fmt.Sprintf("in use by process %d", os.Getpid()))
+	second(map[string]string{"data": t.TempDir(), "kafka.listen": n.Info().Kafka, "http.listen": "127.0.0.1:0", "rocket.listen": ""}, "--kafka-listen")
+	second(map[string]string{"data": t.TempDir(), "kafka.listen": "127.0.0.1:0", "http.listen": n.Info().HTTP, "rocket.listen": ""}, "--http-listen")
+	for key, addr := range map[string]string{"rocket.listen": n.Info().Rocket, "rocket.namesrv.listen": n.Info().NameServer, "rocket.vip.listen": n.Info().Rocket} {
+		flags := map[string]string{"data": t.TempDir(), "kafka.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0", "rocket.listen": "127.0.0.1:0", "rocket.namesrv.listen": ""}
+		flags[key] = addr
+		second(flags, "--"+node.FlagName(key))
+	}
 }
 
 // TestStopIsQuick shows that a stop does not wait for a consumer that waits for data, and answers it.

@@ -177,9 +177,11 @@ func address(at func(*Config) *string) func(*Config, string) error {
 	}
 }
 
-func advertised(c *Config, v string) error {
+func advertised(c *Config, v string) error { return advertisedAs(&c.Advertise, v) }
+
+func advertisedAs(to *string, v string) error {
 	if v == "" {
-		c.Advertise = ""
+		*to = ""
 		return nil
 	}
 	host, port := v, 0
@@ -195,7 +197,7 @@ func advertised(c *Config, v string) error {
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		return errors.New("want an address that clients can connect to; " + host + " stands for every address")
 	}
-	c.Advertise = v
+	*to = v
 	return nil
 }
 

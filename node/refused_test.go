@@ -17,7 +17,7 @@ import (
 // refusedWith starts a node that cannot start, and returns why.
 func refusedWith(t *testing.T, flags map[string]string) string {
 	t.Helper()
-	all := map[string]string{"data": t.TempDir(), "kafka.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0", "insecure": "true"}
+	all := map[string]string{"data": t.TempDir(), "kafka.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0", "rocket.listen": "127.0.0.1:0", "rocket.namesrv.listen": "127.0.0.1:0", "insecure": "true"}
 	for k, v := range flags {
 		all[k] = v
 	}
@@ -44,7 +44,7 @@ func TestPortTaken(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer ln.Close()
-		for _, key := range []string{"kafka.listen", "http.listen"} {
+		for _, key := range []string{"kafka.listen", "http.listen", "rocket.listen", "rocket.namesrv.listen"} {
 			why := refusedWith(t, map[string]string{key: ln.Addr().String()})
 			for _, want := range []string{key + ": ", fmt.Sprintf("process %d (%s)", os.Getpid(), processName(os.Getpid())), "--" + FlagName(key)} {
 				if !strings.Contains(why, want) {
@@ -108,7 +108,7 @@ func TestDirectoryRefused(t *testing.T) {
 // TestLockHolder demands that the process is named by more than its number.
 func TestLockHolder(t *testing.T) {
 	dir := t.TempDir()
-	l, err := Load(Sources{Flags: map[string]string{"data": dir, "kafka.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0"}})
+	l, err := Load(Sources{Flags: map[string]string{"data": dir, "kafka.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0", "rocket.listen": "127.0.0.1:0", "rocket.namesrv.listen": "127.0.0.1:0"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func (l *lines) requests(t *testing.T) (out []map[string]any, all string) {
 func drive(t *testing.T, flags map[string]string) *lines {
 	t.Helper()
 	log := &lines{}
-	all := map[string]string{"data": t.TempDir(), "kafka.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0"}
+	all := map[string]string{"data": t.TempDir(), "kafka.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0", "rocket.listen": "127.0.0.1:0", "rocket.namesrv.listen": "127.0.0.1:0"}
 	for k, v := range flags {
 		all[k] = v
 	}

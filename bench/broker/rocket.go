@@ -192,7 +192,7 @@ func freeRow() (int, error) {
 // rocketArgs are the arguments that have penstock listen for RocketMQ's clients; it sets the addresses.
 func (b *Broker) rocketArgs() ([]string, error) {
 	if !b.opts.WithRocket {
-		return nil, nil
+		return []string{"--rocket-listen", ""}, nil
 	}
 	b.Rocket, b.NameServer = b.opts.Rocket, b.opts.NameServer
 	for _, addr := range []*string{&b.Rocket, &b.NameServer} {

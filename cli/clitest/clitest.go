@@ -30,7 +30,7 @@ type Cluster struct {
 // Start runs a broker on free ports, stopped when the test ends. The configuration is by key; nil is fine.
 func Start(t testing.TB, commands func(*cli.Env) []*cobra.Command, config map[string]string) *Cluster {
 	t.Helper()
-	all := map[string]string{"data": t.TempDir(), "kafka.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0"}
+	all := map[string]string{"data": t.TempDir(), "kafka.listen": "127.0.0.1:0", "http.listen": "127.0.0.1:0", "rocket.listen": "127.0.0.1:0", "rocket.namesrv.listen": "127.0.0.1:0"}
 	for k, v := range config {
 		all[k] = v
 	}

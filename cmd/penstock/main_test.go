@@ -263,7 +263,7 @@ func TestBlock(t *testing.T) {
 func TestServe(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		data := t.TempDir()
-		cmd := program("serve", "--data", data, "--kafka-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
+		cmd := program("serve", "--data", data, "--kafka-listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0", "--rocket-listen", "127.0.0.1:0", "--rocket-namesrv-listen", "127.0.0.1:0")
 		stderr, err := cmd.StderrPipe()
 		if err != nil {
 			t.Fatal(err)

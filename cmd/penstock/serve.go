@@ -180,7 +180,8 @@ func announce(i node.Info, log *slog.Logger) {
 		printBlock(os.Stdout, i)
 		return
 	}
-	log.Info("ready", "kafka", i.Kafka, "http", i.HTTP, "advertised", i.Advertised, "data", i.Data, "free", i.Free,
+	log.Info("ready", "kafka", i.Kafka, "http", i.HTTP, "advertised", i.Advertised,
+		"rocket", i.Rocket, "rocket_namesrv", i.NameServer, "rocket_vip", i.VIP, "rocket_advertised", i.RocketAdvertised, "data", i.Data, "free", i.Free,
 		"file_system", i.ZeroCopy.FileSystem, "durability", i.Durability, "zero_copy", i.ZeroCopy.Works, "zero_copy_fault", i.ZeroCopy.Why,
 		"clean", i.Clean, "topics", i.Topics, "memory_limit", i.Limit, "cluster", i.ClusterID, "broker", int(i.Broker),
 		"version", version, "took_ms", float64(i.Took.Microseconds())/1000)
@@ -193,6 +194,15 @@ func printBlock(w io.Writer, i node.Info) {
 	fmt.Fprintf(&b, "  Kafka       %s", i.Kafka)
 	if i.Advertised != i.Kafka {
 		fmt.Fprintf(&b, "  (clients are told %s)", i.Advertised)
+	}
+	if i.Rocket != "" {
+		fmt.Fprintf(&b, "\n  RocketMQ    %s", i.Rocket)
+		if i.NameServer != "" {
+			fmt.Fprintf(&b, "  (name server %s)", i.NameServer)
+		}
+		if i.RocketAdvertised != i.Rocket {
+			fmt.Fprintf(&b, "  (clients are told %s)", i.RocketAdvertised)
+		}
 	}
 	fmt.Fprintf(&b, "\n  HTTP        http://%s  (/metrics, /readyz, /api/copies)\n", i.HTTP)
 	fmt.Fprintf(&b, "  Data        %s  (%s free, %s)\n", i.Data, humanBytes(i.Free), i.ZeroCopy.FileSystem)
