@@ -71,19 +71,18 @@ func (s *session) alter(ctx context.Context, a *alteration, check bool) (code, e
 		return s.alterBroker(ctx, a, check)
 	case kmsg.ConfigResourceTypeBrokerLogger:
 		return s.front.alterLogger(a, check)
+	case kmsg.ConfigResourceTypeGroupConfig:
+		return alterGroup(a)
 	}
 	return codeInvalidRequest, fmt.Errorf("%w: %s", errAlter, notConfigured(a.kind))
 }
 
 // notConfigured says why there is nothing to configure in resources of a kind.
 func notConfigured(kind kmsg.ConfigResourceType) string {
-	switch kind {
-	case kmsg.ConfigResourceTypeGroupConfig:
-		return "groups have no configuration here: what Kafka keeps for a group is for the consumer (KIP-848), share and streams protocols, which this broker does not serve"
-	case kmsg.ConfigResourceTypeClientMetrics:
+	if kind == kmsg.ConfigResourceTypeClientMetrics {
 		return "this broker does not collect the metrics of clients (KIP-714)"
 	}
-	return "only topics, brokers and their loggers have configuration here"
+	return "only topics, brokers, their loggers and groups have configuration here"
 }
 
 // check refuses what no resource can take: a configuration named twice, an unknown operation, a value that is missing.

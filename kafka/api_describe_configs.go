@@ -7,7 +7,8 @@ package kafka
 //	4  flexible
 //
 // Topics (resource type 2) are described from the catalogue of topic configuration, this broker (type 4) by what can be
-// altered while it runs and what its node says of it; the broker without a name is what was altered for all brokers.
+// altered while it runs and what its node says of it; the broker without a name is what was altered for all brokers. Groups (type 32)
+// have Kafka's defaults.
 
 import (
 	"slices"
@@ -95,6 +96,11 @@ func (f *Front) configsOf(img *meta.Image, q *kmsg.DescribeConfigsRequestResourc
 			return nil, codeInvalidRequest, err.Error()
 		}
 		return f.loggerConfigs(), codeNone, ""
+	case kmsg.ConfigResourceTypeGroupConfig:
+		if q.ResourceName == "" {
+			return nil, codeInvalidRequest, "Group name must not be empty"
+		}
+		return groupConfigs(), codeNone, ""
 	}
 	return nil, codeInvalidRequest, notConfigured(q.ResourceType)
 }

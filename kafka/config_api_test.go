@@ -186,10 +186,9 @@ func TestAlterRefusals(t *testing.T) {
 		{resourceOf(ofBroker, "0", "num.io.threads", opSet, "5"), codeInvalidRequest, "num.io.threads has no effect here: there are no such threads"},
 		{resourceOf(ofBroker, "0", "num.partition", opSet, "5"), codeInvalidRequest, "did you mean num.partitions?"},
 		{resourceOf(ofBroker, "0", "num.partition", opUnset, "null"), codeInvalidRequest, "did you mean num.partitions?"},
-		{resourceOf(kmsg.ConfigResourceTypeGroupConfig, "g", "consumer.session.timeout.ms", opSet, "1"), codeInvalidRequest, "groups have no configuration"},
 		{resourceOf(kmsg.ConfigResourceTypeBrokerLogger, "0", "root", opSet, "DEBUG"), codeInvalidRequest, "set logs.level in its configuration"},
 		{resourceOf(kmsg.ConfigResourceTypeClientMetrics, "m", "x", opSet, "1"), codeInvalidRequest, "metrics of clients"},
-		{resourceOf(3, "t", "retention.ms", opSet, "1"), codeInvalidRequest, "only topics, brokers and their loggers"},
+		{resourceOf(3, "t", "retention.ms", opSet, "1"), codeInvalidRequest, "only topics, brokers, their loggers"},
 	} {
 		for _, only := range []bool{true, false} {
 			got := h.alter(1, only, test.r)[0]
