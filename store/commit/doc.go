@@ -8,7 +8,8 @@
 //	        owner                           whose batches in the log are this partition's, and from where on
 //	        facts                           start, history of epochs, truncations, damaged places
 //	        <offset>.state                  owner's states
-//	    checkpoint                          how far log and queues are durable and vouched for
+//	    index/                              of messages: where those with a key lie (store/index)
+//	    checkpoint                          how far log and queues are durable and vouched for, checksums of queues
 //	    clean                               there only after a clean stop
 //
 // Log and queue files of the message format are byte for byte RocketMQ's. In the record format batches lie in the log in
@@ -29,9 +30,12 @@
 //  4. A truncation takes nothing out of the shared log. It drops entries, after "facts" has said durably that batches from
 //     this offset on and before this position are void.
 //
-//  5. A file of the log is removed when no partition keeps anything in it. A topic that is kept for ever keeps the log.
+//  5. The index of keys is made of the log alone. It has entries for what is void, for what was removed and for what is trimmed: whoever finds
+//     one looks at the message and at its queue (FindKey). It is durable no further than the log.
+//
+//  6. A file of the log is removed when no partition keeps anything in it. A topic that is kept for ever keeps the log.
 //
 // Locks: Partition.own serialises what changes a partition, Store.w is held over the write to the log, Partition.mu and Log.mu
 // guard what readers look at and are never held over a call to the disk. Order: Store.checking, Store.mu, Partition.own (several by
-// id), Store.w, Partition.mu, Log.mu.
+// id), Store.w, Partition.hmu, Partition.mu, Log.mu.
 package commit

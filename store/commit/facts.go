@@ -18,6 +18,8 @@ const (
 	checkpointMagic = 0x50534350
 	cleanMagic      = 0x5053434c
 	fileVersion     = 1
+
+	checkpointVersion = 2 // 1 had no checksums of queues
 )
 
 // Limits of files that are read whole.
@@ -33,7 +35,14 @@ var errFile = errors.New("file is damaged")
 
 // begin appends magic and version, seal the checksum of what lies behind from.
 func begin(dst []byte, magic uint32) []byte {
-	return put32(put32(dst, magic), fileVersion)
+	return put32(put32(dst, magic), versionOf(magic))
+}
+
+func versionOf(magic uint32) uint32 {
+	if magic == checkpointMagic {
+		return checkpointVersion
+	}
+	return fileVersion
 }
 
 func seal(dst []byte, from int) []byte { return put32(dst, crc32.Checksum(dst[from:], castagnoli)) }
@@ -85,7 +94,7 @@ func unseal(b []byte, magic uint32, what string) (reader, error) {
 	if len(b) < 12 || crc32.Checksum(b[:len(b)-4], castagnoli) != binary.BigEndian.Uint32(b[len(b)-4:]) {
 		return reader{}, fmt.Errorf("%w: %s: checksum", errFile, what)
 	}
-	if m, v := binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:]); m != magic || v != fileVersion {
+	if m, v := binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:]); m != magic || v != versionOf(magic) {
 		return reader{}, fmt.Errorf("%w: %s: magic %08x version %d", errFile, what, m, v)
 	}
 	return reader{b: b[8 : len(b)-4]}, nil
@@ -197,6 +206,9 @@ type snapshot struct {
 	end    penstock.Offset
 	kept   kept
 	groups []group
+
+	sumFrom int64    // place of the first entry that has a checksum
+	sums    []uint32 // of blocks of entries, the last of them maybe of a part
 }
 
 // kept says that the owner's state saved at the offset saved, NoOffset for none, is still true at until. The zero value says nothing.
@@ -217,6 +229,10 @@ func (s *snapshot) append(dst []byte, id penstock.PartitionID) []byte {
 		}
 		dst = put32(dst, sorted)
 	}
+	dst = put32(put64(dst, s.sumFrom), uint32(len(s.sums)))
+	for _, c := range s.sums {
+		dst = put32(dst, c)
+	}
 	return dst
 }
 
@@ -229,6 +245,10 @@ func (r *reader) snapshot() (id penstock.PartitionID, s snapshot) {
 	for range r.many(groupSize) {
 		s.groups = append(s.groups, group{file: penstock.Position(r.i64()), idx: r.i64(), base: penstock.Offset(r.i64()), bytes: r.i64(),
 			maxAt: penstock.Timestamp(r.i64()), lastAt: penstock.Timestamp(r.i64()), sorted: r.u32() == 1})
+	}
+	s.sumFrom = r.i64()
+	for range r.many(4) {
+		s.sums = append(s.sums, r.u32())
 	}
 	return id, s
 }
@@ -256,7 +276,7 @@ func parseCheckpoint(b []byte) (c checkpoint, err error) {
 		return c, err
 	}
 	c = checkpoint{seq: uint64(r.i64()), pos: penstock.Position(r.i64()), of: map[penstock.PartitionID]snapshot{}}
-	for range r.many(20 + 7*8 + 4) {
+	for range r.many(20 + 8*8 + 8) {
 		id, s := r.snapshot()
 		c.of[id] = s
 	}

@@ -105,6 +105,9 @@ func (p *Partition) findRecord(e *entry, t penstock.Timestamp, start penstock.Of
 	b := make([]byte, e.size)
 	h, err := p.bytes(e, b)
 	if err != nil {
+		if p.gone(e) {
+			return nothing, errGone
+		}
 		return nothing, fmt.Errorf("partition %v: batch at %d: %w", p.id, e.base, err)
 	}
 	off, at, ok, err := p.st.f.FindTime(b, t)

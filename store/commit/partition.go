@@ -29,11 +29,14 @@ type Partition struct {
 
 	own      sync.Mutex        // serialises what changes the partition
 	unsynced map[string]bool   // guarded by own: files of the queue written since the last checkpoint
+	sized    string            // guarded by own: the file of the queue that was seen to be of full length
 	unsure   bool              // guarded by own: writing "facts" failed, it may be ahead of the memory
 	states   []penstock.Offset // guarded by own: saved states, ascending
 	kept     kept              // guarded by own: how far the newest of them holds
 	owned    bool              // guarded by own: the file "owner" is there
 	owner    owner             // guarded by own
+
+	sums sums // guarded by own
 
 	name atomic.Pointer[queueName] // as in owner; nil until it is owned
 
@@ -47,6 +50,7 @@ type Partition struct {
 
 	hmu sync.Mutex
 	h   *disk.Handle // guarded by hmu: the file of the queue that was read last
+	old old          // guarded by hmu
 }
 
 var _ store.Partition = (*Partition)(nil)

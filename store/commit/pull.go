@@ -89,6 +89,9 @@ func (g *gather) add(e *entry) error {
 	g.flush()
 	f, err := g.p.st.log.open(e.pos)
 	if err != nil {
+		if g.p.gone(e) {
+			return errGone
+		}
 		g.p.quarantine(e.base, e.last()+1, err)
 		return fmt.Errorf("partition %v: batch at %d: %w", g.p.id, e.base, err)
 	}

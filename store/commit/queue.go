@@ -140,6 +140,7 @@ func (p *Partition) flush() error {
 		if err := p.writeQueue(p.queueFile(q.flushed), buf, at*es); err != nil {
 			return fmt.Errorf("partition %v: queue: %w", p.id, err)
 		}
+		p.summed(q.flushed, buf)
 		p.mu.Lock()
 		q.flushed += n
 		p.mu.Unlock()
@@ -147,20 +148,27 @@ func (p *Partition) flush() error {
 	return nil
 }
 
-// writeQueue writes into one file of the queue. A new one is as long as RocketMQ's at once.
+// writeQueue writes into one file of the queue. A new one is as long as RocketMQ's at once. The caller holds own.
 func (p *Partition) writeQueue(name string, b []byte, off int64) error {
+	size := p.st.o.QueueEntries * p.st.entrySize()
 	h, err := p.st.d.OpenLater(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		if h, err = p.st.d.CreateLater(name); err == nil {
-			if err = h.Truncate(p.st.o.QueueEntries * p.st.entrySize()); err != nil {
-				h.Release()
-			}
-		}
+		h, err = p.st.d.CreateLater(name)
 	}
 	if err != nil {
 		return err
 	}
 	defer h.Release()
+	if p.sized != name {
+		n, err := h.Size()
+		if err == nil && n != size {
+			err = h.Truncate(size)
+		}
+		if err != nil {
+			return err
+		}
+		p.sized = name
+	}
 	p.unsynced[name] = true
 	_, err = h.WriteVec([][]byte{b}, off)
 	return err
@@ -189,17 +197,31 @@ func (sc *scratch) bytes(n int) []byte {
 	return sc.raw
 }
 
-// load reads up to n entries from the files into sc. The caller has seen that the files have them.
+// load reads up to n entries from the files into sc, of one block only. The caller has seen that the files have them.
 func (p *Partition) load(sc *scratch, i int64, n int) error {
 	size := p.st.entrySize()
-	n = int(min(int64(n), p.st.o.QueueEntries-i%p.st.o.QueueEntries))
-	h, err := p.queueHandle(p.queueFile(i))
-	if err != nil {
-		return fmt.Errorf("partition %v: queue: %w", p.id, err)
+	n = int(min(int64(n), p.st.blockEnd(i)-i))
+	p.hmu.Lock()
+	defer p.hmu.Unlock()
+	if err := p.check(i); err != nil {
+		return err
 	}
-	defer h.Release()
 	sc.bytes(n * int(size))
-	if _, err := h.ReadAt(sc.raw, i%p.st.o.QueueEntries*size); err != nil {
+	h, err := p.queueHandle(p.queueFile(i))
+	if err == nil {
+		_, err = h.ReadAt(sc.raw, i%p.st.o.QueueEntries*size)
+		h.Release()
+	}
+	if raw := p.old.fixed[p.st.blockOf(i)]; raw != nil {
+		from, to := p.oldSpan(i)
+		if i < to && i >= from {
+			copy(sc.raw, raw[(i-from)*size:])
+			if err != nil && i+int64(n) <= to {
+				err = nil
+			}
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("partition %v: queue entry %d: %w", p.id, i, err)
 	}
 	sc.es = sc.es[:0]
@@ -209,10 +231,8 @@ func (p *Partition) load(sc *scratch, i int64, n int) error {
 	return nil
 }
 
-// queueHandle opens a file of the queue, or takes the one that was read last.
+// queueHandle opens a file of the queue, or takes the one that was read last. The caller holds hmu.
 func (p *Partition) queueHandle(name string) (*disk.Handle, error) {
-	p.hmu.Lock()
-	defer p.hmu.Unlock()
 	if p.h == nil || p.h.Name() != name {
 		h, err := p.st.d.OpenFile(name, false)
 		if err != nil {

@@ -172,16 +172,20 @@ func (p *Partition) header(e *entry) (penstock.BatchHeader, error) {
 		err = fmt.Errorf("%w: batch of offset %d and %d bytes at %d, the queue says %d and %d", penstock.ErrCorrupt, h.BaseOffset, h.Size, e.pos, e.base, e.size)
 	}
 	if err != nil {
-		p.mu.RLock()
-		gone := e.base >= p.end
-		p.mu.RUnlock()
-		if gone {
+		if p.gone(e) {
 			return h, errGone
 		}
 		p.quarantine(e.base, e.last()+1, err)
 		return h, fmt.Errorf("partition %v: batch at %d: %w", p.id, e.base, err)
 	}
 	return h, nil
+}
+
+// gone reports whether an entry was trimmed or cut off since it was looked up: then nothing is wrong with its batch.
+func (p *Partition) gone(e *entry) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.closed || e.base >= p.end || e.last() < p.facts.first
 }
 
 // bytes reads the front of a batch into b, and its header from there.

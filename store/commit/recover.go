@@ -235,6 +235,10 @@ func (p *Partition) skipTo(first penstock.Offset) {
 		p.q.count = int64(first)
 	}
 	p.q.first, p.q.flushed = p.q.count, p.q.count
+	p.sums = sums{from: p.q.count}
+	p.hmu.Lock()
+	p.old = old{}
+	p.hmu.Unlock()
 }
 
 // adopt takes over what the checkpoint says, as far as it was not cut or trimmed after it.
@@ -242,6 +246,7 @@ func (p *Partition) adopt(snap *snapshot) {
 	q := &p.q
 	q.groups, q.first, q.count, q.flushed, p.end = snap.groups, snap.first, snap.count, snap.count, snap.end
 	p.q.tail, p.kept = nil, snap.kept
+	p.adoptSums(snap)
 	for _, c := range p.facts.cuts {
 		if c.at < snap.upto || c.to >= p.end {
 			continue // done before: what the snapshot has from there on was appended later
@@ -381,6 +386,10 @@ type walk struct {
 	buf  []byte            // of the log
 	from penstock.Position // where it lies
 
+	// sink, if it is set, gets the batches of the partition only, instead of the partitions' queues and the index of keys.
+	sink func(b []byte, at penstock.Position, g *gist) error
+	only *Partition
+
 	// careful says that nobody knows how far the log is durable: damage that files follow is not its end.
 	careful bool
 }
@@ -483,6 +492,12 @@ func (w *walk) step(f *logFile) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
+		if w.sink != nil {
+			if n := &w.only.owner.name; n.queue == g.queue && n.topic == string(g.topic) && !g.half {
+				err = w.sink(b, w.pos, &g)
+			}
+			return int64(len(b)), err
+		}
 		if id, ok := w.s.names.holder(g.topic, g.queue); ok && !g.half {
 			err = w.take(w.s.parts[id], f, b, w.pos, &g)
 		}
@@ -560,7 +575,10 @@ func (w *walk) frame(f *logFile, id penstock.PartitionID, b []byte) error {
 		at += int64(h.Size)
 	}
 	p := w.s.parts[id]
-	if p == nil {
+	if w.sink != nil {
+		p = w.only
+	}
+	if p == nil || p.id != id {
 		return nil
 	}
 	for i, at := range cuts {
@@ -577,6 +595,9 @@ func (w *walk) frame(f *logFile, id penstock.PartitionID, b []byte) error {
 
 // take adds the entry of a whole batch to its partition's queue, unless it is there, or void, or somebody else's who was removed.
 func (w *walk) take(p *Partition, f *logFile, b []byte, at penstock.Position, g *gist) error {
+	if w.sink != nil {
+		return w.sink(b, at, g)
+	}
 	h, err := w.s.f.Header(b[:w.s.f.HeaderSize()])
 	if err != nil {
 		return err

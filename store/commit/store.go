@@ -41,7 +41,8 @@ type Options struct {
 	NoIndex                  bool
 	IndexSlots, IndexEntries int
 
-	tail int // entries of a queue in memory at which they are written; a sixteenth stays. Tests have fewer.
+	block int64 // entries of a queue that have one checksum. Tests have fewer.
+	tail  int   // entries of a queue in memory at which they are written; a sixteenth stays. Tests have fewer.
 }
 
 // The size of a file of the log: default, bounds. And what is the same for a queue.
@@ -66,6 +67,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.tail <= 0 {
 		o.tail = maxTail
+	}
+	if o.block <= 0 {
+		o.block = queueBlock
 	}
 	if o.DelayLevels == nil {
 		o.DelayLevels = defaultDelays[:]
@@ -316,12 +320,15 @@ func (p *Partition) snapshot() (s snapshot, taken map[string]bool, ok bool, err 
 	if err := p.flush(); err != nil {
 		return s, nil, false, err
 	}
+	if err := p.writeFixed(); err != nil {
+		return s, nil, false, err
+	}
 	taken, p.unsynced = p.unsynced, map[string]bool{}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.q.shrink(p.st.o.tail / 16)
 	return snapshot{from: p.owner.from, upto: penstock.Position(p.st.log.end.Load()), first: p.q.first, count: p.q.count, end: p.end,
-		kept: p.kept, groups: slices.Clone(p.q.groups)}, taken, true, nil
+		kept: p.kept, groups: slices.Clone(p.q.groups), sumFrom: p.sums.from, sums: p.sumList()}, taken, true, nil
 }
 
 // giveBack notes that files were not synced after all.

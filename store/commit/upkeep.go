@@ -121,6 +121,7 @@ func (p *Partition) expired(now time.Time, limit penstock.Offset) (n int, freed 
 // trimQueue removes the files of the queue that lie wholly before the first entry kept; old is the place of the first before. What
 // fails is tried again at the next start. The caller holds own.
 func (p *Partition) trimQueue(old int64) {
+	p.trimSums()
 	for at := old / p.st.o.QueueEntries; at < p.q.first/p.st.o.QueueEntries; at++ {
 		name := p.queueFile(at * p.st.o.QueueEntries)
 		if err := p.st.d.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -270,6 +271,7 @@ func (p *Partition) bytesBefore(idx int64) (sum int64, err error) {
 
 // cutQueue drops the entries that a truncation takes. The caller holds own.
 func (p *Partition) cutQueue(c *cut) {
+	p.cutSums(c.idx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q := &p.q
@@ -295,7 +297,7 @@ func (p *Partition) cutFiles() {
 	h, err := p.st.d.OpenLater(name)
 	if err == nil {
 		defer h.Release()
-		p.unsynced[name] = true
+		p.unsynced[name], p.sized = true, ""
 		if err = h.Truncate(at); err == nil {
 			err = h.Truncate(p.st.o.QueueEntries * p.st.entrySize())
 		}
