@@ -47,7 +47,9 @@ type pullCall struct {
 	front   *Front
 	session *session
 	ticket  ticket
+	route   *route
 	led     *replica.Partition
+	records *translator // of a topic of Kafka's records; nil until there is one
 	group   string
 	topic   string
 	out     *metric.Tally
@@ -104,12 +106,10 @@ func (c *pullCall) admit(h *remoting.PullHead, name string) (refused code, why s
 		return codeTopicNotExist, fmt.Sprintf("topic[%.300s] not exist, apply first please!", h.Topic)
 	case r.perm&permRead == 0:
 		return codeNoPermission, fmt.Sprintf("the topic[%s] pulling message is forbidden", r.name)
-	case !r.native:
-		return codeNoPermission, fmt.Sprintf("the topic[%s] holds Kafka's records: messages cannot be pulled from it", r.name)
 	case h.Queue < 0 || h.Queue >= r.reads:
 		return codeInvalidParameter, fmt.Sprintf("queueId[%d] is illegal, topic:[%s] topicConfig.readQueueNums:[%d]", h.Queue, r.name, r.reads)
 	}
-	c.topic = r.name
+	c.route, c.topic = r, r.name
 	if refused, why = c.subscribe(h, name); refused != codeSuccess {
 		return refused, why
 	}
@@ -205,9 +205,13 @@ func (c *pullCall) read() (err error) {
 	if len(c.tags) > 0 {
 		tags = c.tags
 	}
-	c.extents, c.got, c.edges, err = c.led.Pull(replica.PullRequest{
-		From: c.from, Max: c.bytes, Count: c.count, Scan: c.front.o.Limits.PullScan, Tags: tags,
-	}, c.extents)
+	if c.route.native {
+		c.extents, c.got, c.edges, err = c.led.Pull(replica.PullRequest{
+			From: c.from, Max: c.bytes, Count: c.count, Scan: c.front.o.Limits.PullScan, Tags: tags,
+		}, c.extents)
+	} else {
+		err = c.readRecords()
+	}
 	if err == nil && c.got.Count == 0 {
 		c.from = max(c.from, c.got.Next)
 	}
@@ -267,7 +271,9 @@ func (c *pullCall) give(result code, remark string, next penstock.Offset) {
 	w.Int("topicSysFlag", 0)
 	w.Int("groupSysFlag", 0)
 	a.B = w.End()
-	if result == codeSuccess {
+	if result == codeSuccess && !c.route.native {
+		c.attachRecords(a)
+	} else if result == codeSuccess {
 		for _, e := range c.extents {
 			a.Attach(e, c.out)
 		}
@@ -295,6 +301,7 @@ func (c *pullCall) note(h *remoting.PullHead, name string) {
 // drop lets go of the extents pulled so far.
 func (c *pullCall) drop() {
 	c.extents = penstock.ReleaseAll(c.extents)
+	c.records.drop()
 	c.got = store.Pulled{Next: c.from}
 }
 
@@ -305,8 +312,8 @@ const keepExtents = 1024
 func (c *pullCall) recycle() {
 	f := c.front
 	clear(c.extents[:cap(c.extents)])
-	extents, tags := c.extents[:0], c.tags[:0]
-	*c = pullCall{extents: extents, tags: tags}
+	extents, tags, records := c.extents[:0], c.tags[:0], c.records
+	*c = pullCall{extents: extents, tags: tags, records: records}
 	if cap(extents) <= keepExtents && cap(tags) <= keepExtents {
 		f.pulls.Put(c)
 	}

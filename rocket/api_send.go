@@ -57,6 +57,7 @@ type sendCall struct {
 	props   []byte // scratch
 	buf     []byte // the messages as stored, one behind another
 	batches []penstock.Batch
+	packing *packing       // for topics of Kafka's records; nil until there is one
 	host    netip.AddrPort // that stores
 	unique  []byte         // id that the producer gave, a copy
 	notify  func(replica.AppendResult)
@@ -133,6 +134,9 @@ func (c *sendCall) build() error {
 		BornHost: c.session.born, StoreTime: penstock.Timestamp(c.front.o.Now().UnixMilli()), StoreHost: c.host,
 		Reconsumed: c.head.Reconsumed, Topic: c.route.text, Body: c.body, Properties: p, WithRecordCRC: true,
 	}
+	if !c.route.native {
+		return c.buildRecords(&m)
+	}
 	if !c.head.Batch {
 		var err error
 		c.buf, err = message.Append(c.buf[:0], &m)
@@ -195,15 +199,19 @@ func (c *sendCall) settle(res replica.AppendResult) {
 		c.refuse(codeOf(res.Err), fmt.Sprintf("message is not stored: %v", res.Err))
 		return
 	}
-	c.route.in.add(len(c.batches), len(c.buf))
+	c.route.in.add(c.messages(), len(c.buf))
 	a := wire.NewAnswer()
 	w := remoting.Begin(a.B, c.ticket.head(codeSuccess, ""))
 	c.props = c.props[:0]
-	for i := range c.batches {
+	for i := range c.messages() {
 		if i > 0 {
 			c.props = append(c.props, ',')
 		}
-		c.props = appendOffsetID(c.props, c.host, c.batches[i].Bytes)
+		if c.route.native {
+			c.props = appendOffsetID(c.props, c.host, c.batches[i].Bytes)
+		} else {
+			c.props = c.appendRecordID(c.props, res.First+penstock.Offset(i))
+		}
 	}
 	w.Bytes("msgId", c.props)
 	w.Int("queueId", int64(c.queue))
@@ -220,6 +228,10 @@ func (c *sendCall) settle(res replica.AppendResult) {
 
 // appendOffsetID appends the name by which clients ask for a stored message: see message.OffsetID.
 func appendOffsetID(dst []byte, host netip.AddrPort, stored []byte) []byte {
+	return appendPositionID(dst, host, penstock.Position(binary.BigEndian.Uint64(stored[atPosition:])))
+}
+
+func appendPositionID(dst []byte, host netip.AddrPort, at penstock.Position) []byte {
 	var b [16 + 4 + 8]byte
 	n := 4
 	if addr := host.Addr(); addr.Is6() {
@@ -230,7 +242,7 @@ func appendOffsetID(dst []byte, host netip.AddrPort, stored []byte) []byte {
 		copy(b[:], v[:])
 	}
 	binary.BigEndian.PutUint32(b[n:], uint32(host.Port()))
-	copy(b[n+4:], stored[atPosition:atPosition+8])
+	binary.BigEndian.PutUint64(b[n+4:], uint64(at))
 	return appendHex(dst, b[:n+4+8])
 }
 
@@ -250,7 +262,7 @@ const keepBuffer = 64 << 10
 func (c *sendCall) recycle() {
 	f := c.front
 	clear(c.batches)
-	keep := sendCall{buf: c.buf[:0], props: c.props[:0], batches: c.batches[:0], unique: c.unique[:0], notify: c.notify}
+	keep := sendCall{buf: c.buf[:0], props: c.props[:0], batches: c.batches[:0], unique: c.unique[:0], packing: c.packing, notify: c.notify}
 	*c = keep
 	if cap(c.buf) <= keepBuffer && cap(c.batches) <= maxTray {
 		f.sends.Put(c)

@@ -22,8 +22,13 @@ func viewMessage(s *session, r *request) {
 		s.fail(t, err)
 		return
 	}
+	topic := r.Text("topic")
 	t.wire.Release()
 	f := s.front
+	if ofRecord(penstock.Position(at)) {
+		s.viewRecord(t, penstock.Position(at), topic)
+		return
+	}
 	extents, led, err := f.located(penstock.Position(at))
 	if err != nil {
 		s.refuse(t, codeSystemError, fmt.Sprintf("can not find message by the offset, %d: %v", at, err))

@@ -74,8 +74,6 @@ func (c *sendCall) check(r *route) (refused code, why string) {
 		return codeNoPermission, forbidden(r.name)
 	case r.perm&permWrite == 0:
 		return codeNoPermission, fmt.Sprintf("the topic[%s] sending message is forbidden", r.name)
-	case !r.native:
-		return codeNoPermission, fmt.Sprintf("the topic[%s] holds Kafka's records: messages cannot be sent to it", r.name)
 	case c.head.Queue >= queues:
 		return codeInvalidParameter, fmt.Sprintf("request queueId[%d] is illegal, topic %s has %d queues", c.head.Queue, r.name, queues)
 	case c.head.Batch && strings.HasPrefix(r.name, retryPrefix):
@@ -270,7 +268,7 @@ func (c *sendCall) properties() []byte {
 		c.unique = c.front.unique.append(c.unique[:0], c.front.o.Now())
 		b = appendProperty(b, message.PropertyUniqueID, c.unique)
 	}
-	if !p.cluster {
+	if !p.cluster && c.route.native {
 		b = appendText(b, propertyCluster, c.front.o.ClusterName)
 	}
 	if c.dead {

@@ -123,7 +123,7 @@ func (g *bundle) append() {
 // settle gives each call its share of the result.
 func (g *bundle) settle(res replica.AppendResult) {
 	for _, c := range g.calls {
-		n := len(c.batches)
+		n := c.messages()
 		c.settle(res)
 		res.First += penstock.Offset(n)
 	}
