@@ -57,6 +57,9 @@ func (c *cache) drop(s *segment) {
 // loadIndex reads the entries of s that t counts from its files, or builds them from the log if the files do not fit.
 // For the active segment s is looked at up to size bytes. The caller keeps file alive.
 func (p *Partition) loadIndex(s *segment, file penstock.ExtentFile, t tally, sealed bool) error {
+	if p.st.dense {
+		return p.loadQueue(s, file, false)
+	}
 	p.loading.Lock()
 	defer p.loading.Unlock()
 	if s.idx.Load() != nil {
@@ -80,6 +83,9 @@ func (p *Partition) loadIndex(s *segment, file penstock.ExtentFile, t tally, sea
 
 // wanted is the tally that the cached entries of s must have now. The caller holds mu.
 func (p *Partition) wanted(s *segment) tally {
+	if s == p.active() && p.st.dense {
+		return p.known
+	}
 	if s == p.active() {
 		return p.head
 	}
@@ -88,6 +94,9 @@ func (p *Partition) wanted(s *segment) tally {
 
 // readIndex reads and checks the three files.
 func (p *Partition) readIndex(base penstock.Offset, t tally) (*index, error) {
+	if p.st.dense {
+		return &index{}, p.checkQueue(base, t)
+	}
 	offs, err := p.readEntries(fileName(p.dir, base, offSuffix), int64(t.offs)*offEntrySize, t.sums.off)
 	if err != nil {
 		return nil, err
@@ -132,11 +141,11 @@ func (p *Partition) readEntries(name string, n int64, sum uint32) ([]byte, error
 // rebuild makes the entries that t counts from the log. The files of a sealed segment are written again.
 func (p *Partition) rebuild(s *segment, file io.ReaderAt, t tally, sealed bool) (*index, error) {
 	p.mu.RLock()
-	size, interval := s.size, s.build.interval
+	size, interval, next := s.size, s.build.interval, s.next
 	p.mu.RUnlock()
 	w := p.st.walker()
 	defer p.st.release(w)
-	w.reset(p.st.f, file, 0, size, false)
+	w.reset(p.st.f, file, 0, size, p.st.dense)
 	x, b := &index{}, newBuilder(int64(interval))
 	for sealed || b.offs < t.offs {
 		p.skipBad(s.base, w)
@@ -144,12 +153,20 @@ func (p *Partition) rebuild(s *segment, file io.ReaderAt, t tally, sealed bool) 
 		if err == io.EOF {
 			break
 		}
+		var g gist
+		if err == nil && p.st.dense {
+			g, err = describeAt(w, &h, s.base+penstock.Offset(b.offs), next)
+		}
 		if err != nil {
 			// What lies behind is found by scanning from the last entry, and quarantined when somebody asks for it.
 			p.log().Error("index ends where the log is damaged", "partition", p.id, "segment", s.base, "err", err)
 			break
 		}
-		b.add(x, entryOf(s.base, &h, w.pos), h.Size, h.MaxTimestamp)
+		if p.st.dense {
+			b.addCell(x, s.base, &h, w.pos, g.tag)
+		} else {
+			b.add(x, entryOf(s.base, &h, w.pos), h.Size, h.MaxTimestamp)
+		}
 		w.skip(&h)
 	}
 	if !sealed {
@@ -158,11 +175,15 @@ func (p *Partition) rebuild(s *segment, file io.ReaderAt, t tally, sealed bool) 
 	if e, ok := b.closing(); ok {
 		x.times = append(x.times, e)
 	}
-	return x, p.rewrite(s.base, x)
+	return x, p.rewrite(s, x)
 }
 
 // rewrite replaces the files of a segment's index.
-func (p *Partition) rewrite(base penstock.Offset, x *index) error {
+func (p *Partition) rewrite(s *segment, x *index) error {
+	base := s.base
+	if p.st.dense {
+		return p.writeQueue(s, x.cells)
+	}
 	err := p.writeIndexFile(fileName(p.dir, base, offSuffix), appendOffs(nil, x.offs), 0)
 	if err == nil {
 		err = p.writeIndexFile(fileName(p.dir, base, timeSuffix), appendTimes(nil, x.times), 0)

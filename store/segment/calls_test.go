@@ -9,6 +9,7 @@ import (
 	"penstock"
 	"penstock/disk"
 	"penstock/disk/disktest"
+	"penstock/message"
 	"penstock/record"
 	"penstock/store"
 	"penstock/store/storetest"
@@ -17,9 +18,15 @@ import (
 var rewrite = flag.Bool("rewrite", false, "write testdata again instead of comparing")
 
 // TestDiskCalls compares the disk calls of each operation with testdata/calls.txt, so that a new one on a path is seen in review.
-func TestDiskCalls(t *testing.T) {
-	const golden = "testdata/calls.txt"
-	r := &rig{t: t, fs: disktest.New(), c: store.Config{IndexInterval: 300}}
+func TestDiskCalls(t *testing.T) { diskCalls(t, nil, "testdata/calls.txt") }
+
+// TestDiskCallsOfMessages is the same where each batch has an entry in a queue.
+func TestDiskCallsOfMessages(t *testing.T) {
+	diskCalls(t, message.Format{}, "testdata/calls-messages.txt")
+}
+
+func diskCalls(t *testing.T, f store.Format, golden string) {
+	r := &rig{t: t, fs: disktest.New(), c: store.Config{IndexInterval: 300}, f: f}
 	var out strings.Builder
 	part := func(what string, do func()) {
 		r.fs.StartTrace()
@@ -29,7 +36,7 @@ func TestDiskCalls(t *testing.T) {
 		}
 		out.WriteString("# " + what + "\n")
 		for _, l := range r.fs.Trace() {
-			l = strings.ReplaceAll(l, dirName(rigID), "P")
+			l = strings.ReplaceAll(l, r.dir(), "P")
 			out.WriteString(strings.ReplaceAll(l, strings.Repeat("0", 12), "0~") + "\n")
 		}
 		out.WriteString("\n")

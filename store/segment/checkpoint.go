@@ -53,7 +53,7 @@ func (s *Store) checkpoint(ps []*Partition, closing bool) error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	pts := points{seq: seq, of: at[:0]}
+	pts := points{seq: seq, of: at[:0], dense: s.dense}
 	for i := range at {
 		if made[i] && !gone[i] {
 			pts.of = append(pts.of, at[i])
@@ -212,12 +212,16 @@ func (p *Partition) beginCheckpoint(closing bool) (at point, made bool) {
 	}
 	p.w.idle = seg.next
 	p.unlink(p.st.o.Now())
-	return point{seg.facts, p.w.kept}, true
+	return point{facts: seg.facts, kept: p.w.kept, number: p.number.Load()}, true
 }
 
 // rest gives up the memory that only appends need. The caller holds w.
 func (p *Partition) rest() {
-	p.dropTail()
+	if p.st.dense {
+		p.dropCells(0)
+	} else {
+		p.dropTail()
+	}
 	p.w.vec, p.w.buf = nil, nil
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -267,6 +271,9 @@ func (s *Store) Close() error {
 	var err error
 	if !s.marker.Load() {
 		if err = s.checkpoint(ps, true); err == nil {
+			err = s.numbers.settle(s)
+		}
+		if err == nil {
 			err = s.d.WriteFile(s.name(cleanFile), appendClean(nil, s.seq.Load()))
 		}
 	}
@@ -297,16 +304,10 @@ func (p *Partition) release() {
 	p.closed = true
 	for _, s := range p.segs {
 		p.st.cache.drop(s)
-		if s.h != nil {
-			s.h.Release()
-		}
-		s.h, s.gone = nil, true
+		s.letGo()
 	}
 	for _, d := range p.w.doomed {
-		if d.seg.h != nil {
-			d.seg.h.Release()
-		}
-		d.seg.h, d.seg.gone = nil, true
+		d.seg.letGo()
 	}
 	for _, h := range p.dirty {
 		h.Release()

@@ -23,7 +23,29 @@ type rig struct {
 	s  *Store
 	p  *Partition
 	c  store.Config
+	f  store.Format // nil: records
+
+	cells int
 }
+
+// format is what is stored.
+func (r *rig) format() store.Format {
+	if r.f == nil {
+		return record.Format{}
+	}
+	return r.f
+}
+
+// batch makes one of the format's.
+func (r *rig) batch(s storetest.Spec) penstock.Batch {
+	if r.format().Kind() == penstock.FormatMessage {
+		return makeMessage(s)
+	}
+	return makeBatch(s)
+}
+
+// dir is where the partition lies.
+func (r *rig) dir() string { return path.Join(formatDir(r.format()), dirName(rigID)) }
 
 var rigID = penstock.PartitionID{Topic: penstock.TopicID{7}, Partition: 1}
 
@@ -42,14 +64,22 @@ func (r *rig) open() {
 	r.t.Helper()
 	r.d = disk.New(r.fs, disk.Options{})
 	var err error
-	if r.s, err = New(r.d, record.Format{}, Options{Now: testNow}); err != nil {
+	if r.s, err = New(r.d, r.format(), Options{Now: testNow, cells: r.cells}); err != nil {
 		r.t.Fatal(err)
 	}
 	p, err := r.s.Open(rigID, r.c)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.p = p.(*Partition)
+	r.p = bare(p)
+}
+
+// bare is the room's own view of a partition.
+func bare(p store.Partition) *Partition {
+	if q, ok := p.(queued); ok {
+		return q.Partition
+	}
+	return p.(*Partition)
 }
 
 // stop closes cleanly.
@@ -65,7 +95,7 @@ func (r *rig) add(n int) {
 	r.t.Helper()
 	for range n {
 		_, end := r.p.Bounds()
-		b := makeBatch(storetest.Spec{Records: 1, Bytes: 120, First: 1_700_000_000_000 + penstock.Timestamp(end)*10, Tag: uint64(end)})
+		b := r.batch(storetest.Spec{Records: 1, Bytes: 120, First: 1_700_000_000_000 + penstock.Timestamp(end)*10, Tag: uint64(end)})
 		if _, err := r.p.Append([]penstock.Batch{b}, 0, 1_700_000_000_000); err != nil {
 			r.t.Fatal(err)
 		}
@@ -81,8 +111,10 @@ func (r *rig) readable() string {
 		es, err := r.p.Read(store.ReadRequest{From: off, Limit: end, Max: 1, Whole: true}, nil)
 		if err == nil && len(es) == 1 {
 			b := make([]byte, es[0].Len)
-			if _, err := es[0].File.ReadAt(b, es[0].Off); err == nil && (record.Format{}).Verify(b) == nil {
-				out[off] = 'x'
+			if _, err := es[0].File.ReadAt(b, es[0].Off); err == nil && r.format().Verify(b) == nil {
+				if h, err := r.format().Header(b); err == nil && h.BaseOffset == off {
+					out[off] = 'x'
+				}
 			}
 		} else if err != nil && !errors.Is(err, penstock.ErrCorrupt) {
 			r.t.Fatal(err)
@@ -104,7 +136,7 @@ func (r *rig) edit(name string, change func([]byte) []byte) {
 	}
 }
 
-func (r *rig) log(base penstock.Offset) string { return fileName(dirName(rigID), base, logSuffix) }
+func (r *rig) log(base penstock.Offset) string { return fileName(r.dir(), base, logSuffix) }
 
 func flip(at int) func([]byte) []byte {
 	return func(b []byte) []byte { b[at] ^= 0xff; return b }
@@ -112,9 +144,14 @@ func flip(at int) func([]byte) []byte {
 
 func cutAt(n int) func([]byte) []byte { return func(b []byte) []byte { return b[:n] } }
 
+// batchSize is that of the batches that add appends.
+func (r *rig) batchSize() int {
+	return len(r.batch(storetest.Spec{Records: 1, Bytes: 120, First: 1_700_000_000_000}).Bytes)
+}
+
 // damageConfig makes segments of ten batches with an index entry for every third or so.
 func damageConfig(r *rig) store.Config {
-	size := len(makeBatch(storetest.Spec{Records: 1, Bytes: 120, First: 1_700_000_000_000}).Bytes)
+	size := r.batchSize()
 	return store.Config{SegmentBytes: int64(10 * size), IndexInterval: int64(2 * size)}
 }
 

@@ -13,7 +13,13 @@
 //	segment.checkpoint                  recovery points of all partitions of the disk
 //	segment.clean                       there only after a clean stop
 //
-// That is Kafka's format; the same names of another lie below segment/<format>. docs/formats draws each of them.
+// That is Kafka's format; the same names of messages lie below segment/message, where each segment has a dense queue in place of the
+// three indexes, the partitions give out single messages (store.Queue), and the store finds one by its position (store.Locator):
+//
+//	00000000000000000000.queue          an entry for each message
+//	numbers                             which numbers of partitions, part of positions, may have been given
+//
+// docs/formats draws each of them.
 //
 // What holds at every moment, and what each part rests on:
 //

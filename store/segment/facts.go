@@ -29,6 +29,7 @@ const (
 	badSize      = 5 * 8
 	manifestHead = 4 + 4 + 8 + 8 + 8 + 8 + 4 + 4
 	pointSize    = 16 + 4 + factsSize + 16
+	queuePoint   = pointSize + 4
 	pointHead    = 4 + 4 + 8 + 4
 	crcSize      = 4
 )
@@ -40,6 +41,7 @@ const (
 	stateMagic      = 0x50535354 // "PSST"
 	fileVersion     = 1
 	pointsVersion   = 2 // of the checkpoint: version 1 did not say how far states hold
+	queuesVersion   = 3 // of the checkpoint of partitions with queues: these have numbers
 )
 
 // errFile says that one of our own small files cannot be believed.
@@ -207,8 +209,9 @@ func parseManifest(b []byte) (*manifest, error) {
 
 // points is the content of the file segment.checkpoint: for each partition its active segment as far as it is durable.
 type points struct {
-	seq uint64
-	of  []noted // by topic and number, each once
+	seq   uint64
+	of    []noted // by topic and number, each once
+	dense bool    // the numbers of partitions are noted as well
 }
 
 // noted is a partition with its point.
@@ -225,18 +228,28 @@ func (n *noted) before(o *noted) int {
 // point is what the checkpoint says of one partition.
 type point struct {
 	facts
-	kept kept
+	kept   kept
+	number int32 // of the partition in positions of messages; noNumber for none
 }
 
 // kept says that the owner's state saved at the offset saved, NoOffset for none, is still true at until. The zero value says
 // nothing.
 type kept struct{ saved, until penstock.Offset }
 
+// form is the version of the file, and the bytes of a point.
+func (p *points) form() (version uint32, size int) {
+	if p.dense {
+		return queuesVersion, queuePoint
+	}
+	return pointsVersion, pointSize
+}
+
 func (p *points) append(dst []byte) []byte {
 	from := len(dst)
-	dst = slices.Grow(dst, pointHead+len(p.of)*pointSize+crcSize)
+	version, size := p.form()
+	dst = slices.Grow(dst, pointHead+len(p.of)*size+crcSize)
 	dst = binary.BigEndian.AppendUint32(dst, checkpointMagic)
-	dst = binary.BigEndian.AppendUint32(dst, pointsVersion)
+	dst = binary.BigEndian.AppendUint32(dst, version)
 	dst = binary.BigEndian.AppendUint64(dst, p.seq)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(p.of)))
 	for i := range p.of {
@@ -246,19 +259,23 @@ func (p *points) append(dst []byte) []byte {
 		dst = f.facts.append(dst)
 		dst = binary.BigEndian.AppendUint64(dst, uint64(f.kept.saved))
 		dst = binary.BigEndian.AppendUint64(dst, uint64(f.kept.until))
+		if p.dense {
+			dst = binary.BigEndian.AppendUint32(dst, uint32(f.number))
+		}
 	}
 	return seal(dst, from)
 }
 
-func parsePoints(b []byte) (points, error) {
-	var p points
-	r, err := unsealVersion(b, checkpointMagic, pointsVersion, pointHead)
+func parsePoints(b []byte, dense bool) (points, error) {
+	p := points{dense: dense}
+	version, size := p.form()
+	r, err := unsealVersion(b, checkpointMagic, version, pointHead)
 	if err != nil {
 		return p, err
 	}
 	p.seq = r.u64()
 	n := int64(r.u32())
-	if n*pointSize != int64(len(r.b)) {
+	if n*int64(size) != int64(len(r.b)) {
 		return p, fmt.Errorf("%w: %d points in %d bytes", errFile, n, len(r.b))
 	}
 	p.of = make([]noted, 0, n)
@@ -267,8 +284,11 @@ func parsePoints(b []byte) (points, error) {
 		copy(id.Topic[:], r.b)
 		r.b = r.b[len(id.Topic):]
 		id.Partition = int32(r.u32())
-		f := point{facts: r.facts(), kept: kept{penstock.Offset(r.u64()), penstock.Offset(r.u64())}}
-		if !f.valid() {
+		f := point{facts: r.facts(), kept: kept{penstock.Offset(r.u64()), penstock.Offset(r.u64())}, number: noNumber}
+		if dense {
+			f.number = int32(r.u32())
+		}
+		if !f.valid() || f.number < noNumber || f.number > lastNumber {
 			return p, fmt.Errorf("%w: point of %v", errFile, id)
 		}
 		p.of = append(p.of, noted{id, f})

@@ -33,13 +33,31 @@ func TestFactsRoundTrip(t *testing.T) {
 	if got, err := parseManifest(b); err != nil || !reflect.DeepEqual(*got, m) {
 		t.Errorf("manifest %+v, want %+v, %v", got, m, err)
 	}
-	p := points{seq: 77, of: []noted{{penstock.PartitionID{Topic: penstock.TopicID{1, 2}, Partition: 3}, point{f, kept{penstock.NoOffset, 7}}}}}
+	p := points{seq: 77, of: []noted{{penstock.PartitionID{Topic: penstock.TopicID{1, 2}, Partition: 3}, point{f, kept{penstock.NoOffset, 7}, noNumber}}}}
 	b2 := p.append(nil)
 	if len(b2) != pointHead+pointSize+crcSize {
 		t.Errorf("points of %d bytes", len(b2))
 	}
-	if got, err := parsePoints(b2); err != nil || !reflect.DeepEqual(got, p) {
+	if got, err := parsePoints(b2, false); err != nil || !reflect.DeepEqual(got, p) {
 		t.Errorf("points %+v, want %+v, %v", got, p, err)
+	}
+	p.dense, p.of[0].number = true, 4711
+	if b2 = p.append(nil); len(b2) != pointHead+queuePoint+crcSize {
+		t.Errorf("points with numbers of %d bytes", len(b2))
+	}
+	if got, err := parsePoints(b2, true); err != nil || !reflect.DeepEqual(got, p) {
+		t.Errorf("points %+v, want %+v, %v", got, p, err)
+	}
+	if _, err := parsePoints(b2, false); err == nil {
+		t.Error("the checkpoint of the other format is believed")
+	}
+	for _, n := range []int32{0, 1, lastNumber} {
+		if got, err := parseNumbers(appendNumbers(nil, n)); err != nil || got != n {
+			t.Errorf("number %d, want %d, %v", got, n, err)
+		}
+	}
+	if _, err := parseNumbers(appendNumbers(nil, lastNumber+1)); err == nil {
+		t.Error("a number with too many bits is believed")
 	}
 	if at, state, err := parseState(appendState(nil, 9, []byte("abc"))); err != nil || at != 9 || string(state) != "abc" {
 		t.Errorf("state %q at %d, %v", state, at, err)

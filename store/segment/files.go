@@ -20,6 +20,7 @@ const (
 	offSuffix   = ".index"
 	timeSuffix  = ".timeindex"
 	baseSuffix  = ".bases"
+	queueSuffix = ".queue" // in place of the three above, where each batch has an entry
 	stateSuffix = ".state"
 	txnSuffix   = ".txnindex" // Kafka's, in a directory that was copied
 	snapSuffix  = ".snapshot" // Kafka's, in a directory that was copied
@@ -121,7 +122,7 @@ func (p *Partition) writeMetadata() error {
 // create makes the files of a new segment, the log by how. One that a failed attempt or a cut left behind is emptied. The names of
 // the indexes are durable when the log's is.
 func (p *Partition) create(s *segment, how func(string) (*disk.Handle, error)) error {
-	for _, suffix := range [...]string{offSuffix, timeSuffix} {
+	for _, suffix := range p.st.newSuffixes() {
 		h, err := p.createFile(fileName(p.dir, s.base, suffix), p.st.d.CreateLater)
 		if err != nil {
 			return err
@@ -178,6 +179,9 @@ func (p *Partition) writeIndexFile(name string, b []byte, off int64) error {
 // and brings the segment's checksums up to date. A file that cannot be written is built again when it is needed. The
 // caller holds w. It reports whether the files have everything.
 func (p *Partition) flushIndex(closing bool) bool {
+	if p.st.dense {
+		return p.flushQueue()
+	}
 	seg := p.active()
 	offs, times := p.tail.offs, p.tail.times
 	buf := appendOffs(p.w.buf[:0], offs[p.w.summed.offs-p.head.offs:])
@@ -237,6 +241,10 @@ func (p *Partition) heal() {
 
 // dropTail gives up the entries in memory that the files have. The caller holds w.
 func (p *Partition) dropTail() {
+	if p.st.dense {
+		p.dropCells(p.st.o.cells / 4)
+		return
+	}
 	seg := p.active()
 	if p.w.inFile != p.w.summed || len(p.tail.offs) == 0 {
 		return
@@ -251,7 +259,7 @@ func (p *Partition) dropTail() {
 
 // removeSegmentFiles unlinks the files of a segment, those of its indexes first: a log without an index is complete.
 func (p *Partition) removeSegmentFiles(base penstock.Offset) error {
-	for _, suffix := range [...]string{timeSuffix, baseSuffix, offSuffix, logSuffix} {
+	for _, suffix := range p.st.suffixes() {
 		if err := p.st.d.Remove(fileName(p.dir, base, suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

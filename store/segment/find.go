@@ -82,6 +82,9 @@ func (p *Partition) Find(t penstock.Timestamp) (store.Found, error) {
 // findIn looks in one segment.
 func (p *Partition) findIn(l *look, t penstock.Timestamp, start, end penstock.Offset) (store.Found, error) {
 	none := store.Found{Offset: penstock.NoOffset, Timestamp: penstock.NoTimestamp, Epoch: penstock.NoEpoch}
+	if p.st.dense {
+		return p.findCell(l, t, start)
+	}
 	pos, err := p.timePosition(l, t, start)
 	if err != nil {
 		return none, err
@@ -220,7 +223,12 @@ func (p *Partition) scanSegment(l *look, from, end penstock.Offset, visit func(*
 	pos := int64(0)
 	if from > l.s.base {
 		var err error
-		if pos, err = p.timePosition(l, penstock.NoTimestamp-1, from); err != nil {
+		if p.st.dense {
+			pos, err = p.cellPosition(l, from)
+		} else {
+			pos, err = p.timePosition(l, penstock.NoTimestamp-1, from)
+		}
+		if err != nil {
 			return from, err
 		}
 	}

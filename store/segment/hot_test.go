@@ -13,6 +13,7 @@ import (
 
 	"penstock"
 	"penstock/disk"
+	"penstock/message"
 	"penstock/record"
 	"penstock/store"
 	"penstock/store/storetest"
@@ -312,6 +313,76 @@ func BenchmarkCommit(b *testing.B) {
 			slices.Sort(took)
 			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
 			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
+		})
+	}
+}
+
+// TestMessagesAllocateNothing holds an append of messages, and a pull near the tail, to it.
+func TestMessagesAllocateNothing(t *testing.T) {
+	q, batches := benchQueue(t)
+	appends := func() {
+		_, err := q.Append(batches, 0, 0)
+		must(t, err)
+	}
+	if n := testing.AllocsPerRun(5000, appends); n > 0 {
+		t.Errorf("append: %v allocations", n)
+	}
+	dst := make([]penstock.Extent, 0, 8)
+	_, end := q.Bounds()
+	pull := func() {
+		var err error
+		dst, _, err = q.Pull(store.PullRequest{From: end - 100, Limit: end, Max: 1 << 20, Count: 32, Scan: 100}, dst)
+		must(t, err)
+		dst = penstock.ReleaseAll(dst)
+	}
+	// A collection meanwhile empties the pool that a pull takes its room from.
+	if n := testing.AllocsPerRun(1000, pull); n > 0 {
+		t.Errorf("pull: %v allocations", n)
+	}
+}
+
+// benchQueue is a partition with 20,000 messages on the disk.
+func benchQueue(t testing.TB) (queued, []penstock.Batch) {
+	t.Helper()
+	d, err := disk.Open(t.TempDir(), disk.Options{})
+	must(t, err)
+	s, err := New(d, message.Format{}, Options{})
+	must(t, err)
+	p, err := s.Open(rigID, store.Config{})
+	must(t, err)
+	t.Cleanup(func() {
+		must(t, s.Close())
+		must(t, d.Close())
+	})
+	batches := []penstock.Batch{makeMessage(storetest.Spec{Bytes: 1000, First: 1}), makeMessage(storetest.Spec{Bytes: 100, First: 1})}
+	for range 10_000 {
+		_, err := p.Append(batches, 0, 0)
+		must(t, err)
+	}
+	return p.(queued), batches
+}
+
+// BenchmarkPull gives out 32 messages: of the last, of any, and of one tag among five.
+func BenchmarkPull(b *testing.B) {
+	q, _ := benchQueue(b)
+	_, end := q.Bounds()
+	dst := make([]penstock.Extent, 0, 64)
+	for _, c := range []struct {
+		name string
+		from func(i int) penstock.Offset
+		tags []int64
+	}{
+		{"tail", func(int) penstock.Offset { return end - 32 }, nil},
+		{"random", func(i int) penstock.Offset { return penstock.Offset(i) * 7919 % (end - 32) }, nil},
+		{"passed over", func(i int) penstock.Offset { return penstock.Offset(i) * 7919 % (end - 800) }, []int64{1}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				es, _, err := q.Pull(store.PullRequest{From: c.from(i), Limit: end, Max: 1 << 20, Count: 32, Scan: 800, Tags: c.tags}, dst)
+				must(b, err)
+				dst = penstock.ReleaseAll(es)
+			}
 		})
 	}
 }

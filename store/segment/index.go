@@ -33,14 +33,17 @@ type timeEntry struct {
 	last uint32
 }
 
-// index is a run of entries of a segment, in ascending order.
+// index is a run of entries of a segment, in ascending order: offs and times, or cells where every batch has an entry.
 type index struct {
 	offs  []entry
 	times []timeEntry
+	cells []cell
 }
 
 // bytes is the memory held.
-func (x *index) bytes() int64 { return int64(cap(x.offs))*12 + int64(cap(x.times))*16 }
+func (x *index) bytes() int64 {
+	return int64(cap(x.offs))*12 + int64(cap(x.times))*16 + int64(cap(x.cells))*16
+}
 
 // ceil is the number of the first entry whose batch ends at or after rel.
 func (x *index) ceil(rel uint32) int {
@@ -59,7 +62,7 @@ func (x *index) floorTime(t penstock.Timestamp) int {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// sums are the checksums (CRC-32C) of the three index files, up to the entries that a tally counts.
+// sums are the checksums (CRC-32C) of the three index files, up to the entries that a tally counts. A queue's is off.
 type sums struct{ off, time, base uint32 }
 
 // appendOffs, appendTimes and appendBases write entries as they lie in the files.
@@ -111,7 +114,7 @@ type builder struct {
 	interval int32              // fixed for the life of the segment
 	offs     int32              // entries made
 	times    int32              // time entries made, the closing one excepted
-	since    int64              // bytes since the batch that got the last entry began
+	since    int64              // bytes since the batch that got the last entry began; of a queue see addCell
 	firstAt  penstock.Timestamp // largest timestamp of the first batch, for rolling by time
 	maxAt    penstock.Timestamp // largest so far
 	maxLast  uint32             // last offset of the first batch that has it

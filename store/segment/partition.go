@@ -18,9 +18,11 @@ import (
 type segment struct {
 	facts                // of the active segment: guarded by Partition.mu, written under Partition.w
 	missing bool         // the file is not there
+	checked atomic.Bool  // the file of its queue has been compared with its checksum, or written since
 	indexed bool         // its index files are durable; guarded by Partition.w
 	h       *disk.Handle // nil until somebody reads; guarded by Partition.mu
-	gone    bool         // guarded by Partition.mu: h was given up for good
+	q       *disk.Handle // of its queue; nil until somebody reads; guarded by Partition.mu
+	gone    bool         // guarded by Partition.mu: h and q were given up for good
 
 	idx  atomic.Pointer[index] // entries read from the files, if they are in the cache
 	used atomic.Bool           // the cache's mark of use
@@ -30,6 +32,16 @@ type segment struct {
 type tally struct {
 	offs, times int32
 	sums        sums
+}
+
+// letGo gives the files up for good. The caller holds Partition.mu.
+func (s *segment) letGo() {
+	for _, h := range [...]*disk.Handle{s.h, s.q} {
+		if h != nil {
+			h.Release()
+		}
+	}
+	s.h, s.q, s.gone = nil, nil, true
 }
 
 // sealedTally is what the files of a sealed segment hold.
@@ -65,6 +77,8 @@ type Partition struct {
 	end    atomic.Int64 // offset after the last record
 	synced atomic.Int64 // all below it is durable
 
+	number atomic.Int32 // in positions of messages; noNumber before the first
+
 	small atomic.Int32 // rounds of group commit in a row that were small
 	news  atomic.Bool  // damage was found that is not written down yet
 
@@ -76,7 +90,8 @@ type Partition struct {
 	segs     []*segment              // guarded by mu; the slice is replaced, never changed; the last is the active one
 	bad      []badRange              // guarded by mu; replaced, never changed; ascending
 	epochs   []store.EpochStart      // guarded by mu; replaced, never changed
-	head     tally                   // guarded by mu: entries of the active segment that only its files have
+	head     tally                   // guarded by mu: entries of the active segment that only its files have; of a queue the number only
+	known    tally                   // guarded by mu: what the file of the active segment's queue had when the partition was opened
 	before   entry                   // guarded by mu: the last of them
 	tail     index                   // guarded by mu: entries of the active segment in memory, those after head
 	ring     []hint                  // guarded by mu: the last appends to the active segment; it grows up to hints
@@ -119,6 +134,8 @@ type writer struct {
 	files    dirtyFiles
 	states   []penstock.Offset // saved states, ascending
 	kept     kept              // how far the newest of them holds
+	tags     []int64           // codes of the tags of what is being appended
+	sound    bool              // the queue of the segment that was sealed last is in its file
 	lame     []*segment        // sealed segments whose index files could not be written
 	doomed   []doomed
 }
@@ -170,6 +187,9 @@ func (p *Partition) weigh(batches []penstock.Batch, c *store.Config, now penstoc
 		if b.Header.Size > c.MaxBatchBytes {
 			return l, fmt.Errorf("%w: batch of %d bytes, at most %d", penstock.ErrTooLarge, b.Header.Size, c.MaxBatchBytes)
 		}
+		if err := p.weighMessage(i, b.Bytes); err != nil {
+			return l, err
+		}
 		l.bytes += int64(len(b.Bytes))
 		l.last += penstock.Offset(b.Header.LastDelta) + 1
 		l.maxAt = max(l.maxAt, b.Header.MaxTimestamp)
@@ -208,6 +228,9 @@ func (p *Partition) Append(batches []penstock.Batch, epoch penstock.Epoch, now p
 	res := store.Appended{First: penstock.Offset(p.end.Load()), Next: l.last + 1, End: store.Mark(l.last + 1), Time: penstock.NoTimestamp, Bytes: l.bytes}
 	if c.AppendTime {
 		res.Time = now
+	}
+	if err := p.beforeMessages(epoch, l.bytes); err != nil {
+		return store.Appended{}, err
 	}
 	p.stamp(batches, epoch, res.Time)
 	p.reserve(c, l.bytes)
@@ -272,8 +295,11 @@ func (p *Partition) stamp(batches []penstock.Batch, epoch penstock.Epoch, at pen
 	pos := seg.start + penstock.Position(seg.size)
 	for i := range batches {
 		b := &batches[i]
-		p.st.f.Stamp(b.Bytes, store.Stamp{Base: next, Position: pos, Epoch: epoch, AppendTime: at})
-		b.Header.BaseOffset, b.Header.Epoch = next, epoch
+		p.st.f.Stamp(b.Bytes, store.Stamp{Base: next, Position: p.global(pos), Epoch: epoch, AppendTime: at})
+		b.Header.BaseOffset = next
+		if !p.st.dense { // messages have no place for it
+			b.Header.Epoch = epoch
+		}
 		if at != penstock.NoTimestamp {
 			if h, err := p.st.f.Header(b.Bytes); err == nil {
 				b.Header = h // the format knows which times follow
@@ -354,13 +380,16 @@ func (p *Partition) publish(batches []penstock.Batch, l list) {
 	p.remember(hint{seg.next, pos})
 	for i := range batches {
 		h := &batches[i].Header
-		e := entry{uint32(h.BaseOffset - seg.base), uint32(h.LastOffset() - seg.base), uint32(pos)}
-		seg.build.add(&p.tail, e, h.Size, h.MaxTimestamp)
+		if p.st.dense {
+			seg.build.addCell(&p.tail, seg.base, h, pos, p.w.tags[i])
+		} else {
+			seg.build.add(&p.tail, entryOf(seg.base, h, pos), h.Size, h.MaxTimestamp)
+		}
 		pos += int64(h.Size)
 	}
 	seg.size, seg.next = pos, l.last+1
 	p.end.Store(int64(seg.next))
-	grown := len(p.tail.offs) > maxTailEntries
+	grown := p.grown()
 	p.mu.Unlock()
 	if grown {
 		p.flushIndex(false)
@@ -387,7 +416,7 @@ func (p *Partition) shouldRoll(c *store.Config, l list, now penstock.Timestamp) 
 	if seg.size+l.bytes > min(c.SegmentBytes, maxSegmentBytes) || l.last-seg.base > math.MaxInt32 {
 		return true
 	}
-	if int64(seg.build.offs) >= c.IndexBytes/offEntrySize || int64(seg.build.times) >= c.IndexBytes/timeEntrySize-1 {
+	if int64(seg.build.offs) >= c.IndexBytes/p.st.offSize() || int64(seg.build.times) >= c.IndexBytes/timeEntrySize-1 {
 		return true
 	}
 	waited := now - p.w.created
@@ -408,12 +437,13 @@ func (p *Partition) roll(now penstock.Timestamp) error {
 		return err
 	}
 	next := &segment{facts: facts{base: old.next, next: old.next, start: old.start + penstock.Position(old.size),
-		build: newBuilder(p.cfg.Load().IndexInterval)}}
+		build: p.newBuilder()}}
 	if err := p.create(next, p.st.d.Create); err != nil {
 		return err
 	}
 	p.settle()
 	p.mu.Lock()
+	old.checked.Store(p.w.sound)
 	p.segs = append(p.segs[:len(p.segs):len(p.segs)], next)
 	p.resetActive()
 	p.mu.Unlock()
@@ -431,13 +461,16 @@ func (p *Partition) settle() {
 			p.log().Warn("sealed segment keeps its reserve", "err", err)
 		}
 	}
-	if !p.flushIndex(true) {
+	flushed := p.flushIndex(true)
+	if !flushed {
 		p.w.lame = append(p.w.lame, seg)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	seg.sums = p.sealSums(seg)
-	if p.head.offs == 0 && p.head.times == 0 {
+	if p.st.dense {
+		p.w.sound = flushed && (p.known.offs == 0 || seg.checked.Load())
+	} else if p.head.offs == 0 && p.head.times == 0 {
 		x := index{offs: p.tail.offs, times: p.tail.times}
 		if e, ok := seg.build.closing(); ok {
 			x.times = append(x.times, e)
@@ -446,7 +479,9 @@ func (p *Partition) settle() {
 	} else {
 		p.st.cache.drop(seg)
 	}
-	p.tail = index{}
+	if !p.st.dense {
+		p.tail = index{} // that of a queue serves readers until the next segment is there
+	}
 	seg.h.Retain()
 	p.dirty = append(p.dirty, seg.h)
 	seg.h.Seal()
@@ -464,7 +499,7 @@ func (p *Partition) sealSums(seg *segment) sums {
 
 // resetActive forgets what was in memory of the segment that was active before. The caller holds w and mu.
 func (p *Partition) resetActive() {
-	p.head, p.before, p.tail, p.ring, p.ringN = tally{}, entry{}, index{}, nil, 0
+	p.head, p.known, p.before, p.tail, p.ring, p.ringN = tally{}, tally{}, entry{}, index{}, nil, 0
 	p.w.inFile, p.w.summed = tally{}, tally{}
 }
 

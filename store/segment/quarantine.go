@@ -69,6 +69,9 @@ func (p *Partition) badFrom(s *segment, file io.ReaderAt, from penstock.Offset, 
 	p.mu.RLock()
 	b := badRange{from: from, to: s.next, base: s.base, pos: pos, end: s.size}
 	p.mu.RUnlock()
+	if p.st.dense {
+		return p.badCells(s, file, b)
+	}
 	w := p.st.walker()
 	defer p.st.release(w)
 	for _, e := range p.entries(s) {

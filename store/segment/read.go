@@ -47,6 +47,9 @@ type need struct {
 // under mu, so no file can go before. At the tail, and wherever a reader goes on at an edge that Read cut at, memory
 // knows: nothing is read.
 func (p *Partition) Read(r store.ReadRequest, dst []penstock.Extent) ([]penstock.Extent, error) {
+	if p.st.dense {
+		return p.readQueue(&r, dst)
+	}
 	var f found
 	for {
 		p.mu.RLock()

@@ -99,7 +99,7 @@ func (r *recovery) durableNames() error {
 func (r *recovery) strays() error {
 	for name := range r.files {
 		off, suffix, ok := parseName(name)
-		if !ok || suffix != offSuffix && suffix != timeSuffix && suffix != baseSuffix {
+		if !ok || !slices.Contains(r.p.st.indexSuffixes(), suffix) {
 			continue
 		}
 		if _, ok := r.files[fileName(".", off, logSuffix)]; ok {
@@ -138,7 +138,9 @@ func (r *recovery) claims() error {
 			p.log().Error("leader epochs cannot be read, taking them from batches", "partition", p.id, "err", err)
 		}
 	}
-	r.point, r.pointed = p.st.pointOf(p.id)
+	if r.point, r.pointed = p.st.pointOf(p.id); r.pointed {
+		p.number.Store(r.point.number)
+	}
 	if r.m != nil {
 		p.void = r.m.void
 		r.pointed = r.pointed && p.st.pointSeq > r.m.void && r.point.base >= r.m.end()
@@ -288,10 +290,10 @@ func (r *recovery) rest() error {
 		if base < next {
 			return fmt.Errorf("%w: segment %d begins before %d", penstock.ErrCorrupt, base, next)
 		}
-		if base > next && !r.foreign {
+		if base > next && !r.gaps() {
 			r.lost(badRange{from: next, to: base, base: next}, "segment is missing")
 		}
-		if base > next && len(p.segs) > 0 && r.foreign {
+		if base > next && len(p.segs) > 0 && r.gaps() {
 			p.active().next = base // a gap that compaction left
 		}
 		following := penstock.NoOffset
@@ -322,7 +324,7 @@ func (r *recovery) sealedLast() bool {
 // begin makes a new active segment.
 func (r *recovery) begin(base penstock.Offset, pos penstock.Position) error {
 	p := r.p
-	s := &segment{facts: facts{base: base, next: base, start: pos, build: newBuilder(p.cfg.Load().IndexInterval)}}
+	s := &segment{facts: facts{base: base, next: base, start: pos, build: p.newBuilder()}}
 	p.epochs = store.CutEpochs(p.epochs, base)
 	if r.fresh {
 		p.w.unmade = true
@@ -344,6 +346,7 @@ func (r *recovery) push(s *segment) {
 	p := r.p
 	if len(p.segs) > 0 && !r.sealedLast() {
 		p.settle()
+		p.active().checked.Store(p.w.sound)
 	}
 	p.segs = append(p.segs, s)
 	p.resetActive()
@@ -375,7 +378,7 @@ func (r *recovery) walk(s *segment, following penstock.Offset) error {
 	}
 	s.h = h
 	r.push(s)
-	s.build = newBuilder(p.cfg.Load().IndexInterval)
+	s.build = p.newBuilder()
 	if r.pointed && r.point.base == s.base && size >= r.point.size {
 		r.vouched(s)
 		if err := r.head(s); err != nil {
@@ -419,7 +422,7 @@ func (r *recovery) vouched(s *segment) {
 	s.facts = r.point.facts
 	p.head, p.before = tally{s.build.offs, s.build.times, s.sums}, s.build.named
 	p.w.inFile = tally{offs: s.build.offs, times: s.build.times}
-	p.w.summed = p.w.inFile
+	p.w.summed, p.known = p.w.inFile, p.head
 }
 
 // batches walks whole batches from where the facts of s end. It returns why it stopped, nil at the end of the file.
@@ -428,14 +431,17 @@ func (r *recovery) batches(s *segment, size int64) (stop, err error) {
 	w := p.st.walker()
 	defer p.st.release(w)
 	w.reset(p.st.f, s.h, s.size, size, true)
-	p.epochs = store.CutEpochs(p.epochs, s.next) // from here on the batches say
+	if !p.st.dense {
+		p.epochs = store.CutEpochs(p.epochs, s.next) // from here on the batches say
+	}
 	for {
 		h, err := w.header()
 		if err == io.EOF {
 			return nil, nil
 		}
+		var g gist
 		if err == nil {
-			err = r.check(w, s, &h)
+			g, err = r.check(w, s, &h)
 		}
 		if err != nil {
 			if errors.Is(err, penstock.ErrCorrupt) || errors.Is(err, errZero) {
@@ -446,29 +452,40 @@ func (r *recovery) batches(s *segment, size int64) (stop, err error) {
 		if h.Epoch > p.lastEpoch() {
 			p.epochs = store.AssignEpoch(p.epochs, store.EpochStart{Epoch: h.Epoch, Start: h.BaseOffset})
 		}
-		s.build.add(&p.tail, entryOf(s.base, &h, w.pos), h.Size, h.MaxTimestamp)
+		if p.st.dense {
+			s.build.addCell(&p.tail, s.base, &h, w.pos, g.tag)
+			p.seeNumber(g.at)
+		} else {
+			s.build.add(&p.tail, entryOf(s.base, &h, w.pos), h.Size, h.MaxTimestamp)
+		}
 		s.next = h.NextOffset()
 		w.skip(&h)
 		s.size = w.pos
 		r.walked += int64(h.Size)
-		if len(p.tail.offs) > maxTailEntries {
+		if p.grown() {
 			p.flushIndex(false)
 			p.dropTail()
 		}
 	}
 }
 
-// check says whether the batch at the walker continues the log.
-func (r *recovery) check(w *walker, s *segment, h *penstock.BatchHeader) error {
-	if h.BaseOffset != s.next && (!r.foreign || h.BaseOffset < s.next) || h.LastOffset()-s.base > 1<<31-1 {
-		return fmt.Errorf("%w: batch of offset %d where %d should be", penstock.ErrCorrupt, h.BaseOffset, s.next)
+// check says whether the batch at the walker continues the log, and what its entry needs where each has one.
+func (r *recovery) check(w *walker, s *segment, h *penstock.BatchHeader) (g gist, err error) {
+	if h.BaseOffset != s.next && (!r.gaps() || h.BaseOffset < s.next) || h.LastOffset()-s.base > 1<<31-1 {
+		return g, fmt.Errorf("%w: batch of offset %d where %d should be", penstock.ErrCorrupt, h.BaseOffset, s.next)
 	}
 	b, err := w.body(h)
-	if err != nil {
-		return err
+	if err == nil {
+		err = r.p.st.f.Verify(b)
 	}
-	return r.p.st.f.Verify(b)
+	if err == nil && r.p.st.dense {
+		g, err = describe(b)
+	}
+	return g, err
 }
+
+// gaps reports whether offsets may be missing between batches, as Kafka's compaction leaves them.
+func (r *recovery) gaps() bool { return r.foreign && !r.p.st.dense }
 
 // head makes sure, after a stop that was not clean, that the index entries before the recovery point are in the files;
 // else it builds them from the log. After a clean stop whoever needs them first does that.
@@ -479,6 +496,7 @@ func (r *recovery) head(s *segment) error {
 	}
 	_, err := p.readIndex(s.base, p.head)
 	if err == nil {
+		s.checked.Store(true)
 		return nil
 	}
 	p.log().Warn("index does not fit, building it from the log", "partition", p.id, "segment", s.base, "err", err)
@@ -492,11 +510,11 @@ func (r *recovery) headFromLog(s *segment) error {
 	if err != nil {
 		return err
 	}
-	if int32(len(x.offs)) != p.head.offs || int32(len(x.times)) != p.head.times {
-		p.log().Error("segment has damage before its recovery point", "partition", p.id, "segment", s.base, "entries", len(x.offs), "of", p.head.offs)
-		s.build.offs, s.build.times = int32(len(x.offs)), int32(len(x.times))
+	if n := int32(len(x.offs) + len(x.cells)); n != p.head.offs || int32(len(x.times)) != p.head.times {
+		p.log().Error("segment has damage before its recovery point", "partition", p.id, "segment", s.base, "entries", n, "of", p.head.offs)
+		s.build.offs, s.build.times = n, int32(len(x.times))
 	}
-	s.sums = sums{}
+	s.sums, p.known = sums{}, tally{}
 	p.head, p.w.inFile, p.w.summed, p.tail = tally{}, tally{}, tally{}, *x
 	return nil
 }
@@ -513,7 +531,12 @@ func (r *recovery) indexes(s *segment) {
 		times++
 	}
 	written := p.w.inFile.offs == s.build.offs && p.w.inFile.times == s.build.times
-	if written && want(offSuffix, int64(s.build.offs)*offEntrySize) && want(timeSuffix, times*timeEntrySize) {
+	if p.st.dense {
+		written = written && want(queueSuffix, int64(s.build.offs)*cellSize)
+	} else {
+		written = written && want(offSuffix, int64(s.build.offs)*offEntrySize) && want(timeSuffix, times*timeEntrySize)
+	}
+	if written {
 		p.w.files.closed = p.st.clean
 		return
 	}
@@ -526,6 +549,12 @@ func (r *recovery) indexes(s *segment) {
 // rewriteTail cuts the index files behind the entries that count.
 func (p *Partition) rewriteTail(s *segment) {
 	n := p.w.inFile
+	if p.st.dense {
+		if err := p.writeIndexFile(fileName(p.dir, s.base, queueSuffix), nil, int64(n.offs)*cellSize); err != nil {
+			p.log().Warn("queue not cut", "partition", p.id, "segment", s.base, "err", err)
+		}
+		return
+	}
 	for _, f := range [...]struct {
 		suffix string
 		size   int64
@@ -542,6 +571,7 @@ func (r *recovery) finish() error {
 	end := p.active().next
 	p.end.Store(int64(end))
 	p.start.Store(min(p.start.Load(), int64(end)))
+	p.epochs = store.CutEpochs(p.epochs, end+1)
 	for _, e := range r.epochs {
 		if e.Start == end && e.Epoch > p.lastEpoch() { // a leader that has not written yet
 			p.epochs = store.AssignEpoch(p.epochs, e)
@@ -560,6 +590,9 @@ func (r *recovery) finish() error {
 		}
 	}
 	if err := r.settle(); err != nil {
+		return err
+	}
+	if err := p.knowNumber(); err != nil {
 		return err
 	}
 	for _, h := range p.dirty {

@@ -39,6 +39,8 @@ type Options struct {
 	ZeroAhead  int64            // bytes of zeros written ahead of a log that is committed in small pieces; default 1 MiB, negative never
 	SettleFrom int              // partitions found after an unclean stop from which one syncfs replaces syncs of each; default 64
 	Now        func() time.Time // the clock; default time.Now
+
+	cells int // entries of a queue in memory; default maxCells
 }
 
 // Defaults of Options.
@@ -61,6 +63,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SettleFrom <= 0 {
 		o.SettleFrom = defaultSettleFrom
+	}
+	if o.cells <= 0 {
+		o.cells = maxCells
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -105,6 +110,7 @@ type Store struct {
 	o Options
 
 	dir       string                         // that all names are below
+	dense     bool                           // each batch has an entry, in a queue; see queue.go
 	clean     bool                           // the last stop was clean
 	settled   bool                           // what was on the disk at the start is durable, names and bytes
 	pointSeq  uint64                         // number of the checkpoint found at the start
@@ -120,6 +126,8 @@ type Store struct {
 	ahead   ahead
 	zeros   []byte
 	walkers sync.Pool
+	rooms   sync.Pool                    // of *room
+	numbers numbers                      // of partitions, where dense
 	config  atomic.Pointer[store.Config] // the last that a partition was given: those of one topic share it
 
 	checking sync.Mutex // one checkpoint at a time
@@ -139,13 +147,17 @@ var _ store.Store = (*Store)(nil)
 
 // New makes the store of the segment layout on d, for batches of format f. Partitions are opened one by one.
 func New(d *disk.Disk, f store.Format, o Options) (*Store, error) {
-	s := &Store{d: d, f: f, o: o.withDefaults(), dir: formatDir(f), slots: map[penstock.PartitionID]*slot{}, zeros: make([]byte, zeroPiece)}
+	s := &Store{d: d, f: f, o: o.withDefaults(), dir: formatDir(f), dense: f.Kind() == penstock.FormatMessage, slots: map[penstock.PartitionID]*slot{}, zeros: make([]byte, zeroPiece)}
 	s.cache = cache{limit: s.o.IndexCache, of: map[*segment]int64{}}
 	s.walkers.New = func() any { return new(walker) }
+	s.rooms.New = func() any { return new(room) }
 	if err := s.readPoints(); err != nil {
 		return nil, err
 	}
 	if err := s.settle(); err != nil {
+		return nil, err
+	}
+	if err := s.readNumbers(); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -174,7 +186,7 @@ func (s *Store) readPoints() error {
 	}
 	s.points = map[penstock.PartitionID]point{}
 	if err == nil {
-		pts, err := parsePoints(b)
+		pts, err := parsePoints(b, s.dense)
 		if err != nil {
 			s.o.Logger.Error("recovery points cannot be used, walking all logs", "err", err)
 		} else {
@@ -260,7 +272,7 @@ func (s *Store) Open(id penstock.PartitionID, c store.Config) (store.Partition, 
 	}
 	defer sl.mu.Unlock()
 	if sl.p != nil {
-		return sl.p, nil
+		return sl.p.face(), nil
 	}
 	p, err := s.open(id, c)
 	if err != nil {
@@ -270,11 +282,12 @@ func (s *Store) Open(id penstock.PartitionID, c store.Config) (store.Partition, 
 	s.mu.Lock()
 	delete(s.points, id) // the next checkpoint has a newer one
 	s.mu.Unlock()
-	return p, nil
+	return p.face(), nil
 }
 
 func newPartition(s *Store, id penstock.PartitionID, c store.Config) *Partition {
 	p := &Partition{st: s, id: id, dir: s.dirOf(id), covered: covered{size: -1}}
+	p.number.Store(noNumber)
 	p.synch = sync.NewCond(&p.mu)
 	p.Configure(c)
 	return p
@@ -309,6 +322,7 @@ func (s *Store) Remove(id penstock.PartitionID) error {
 	s.mu.Lock()
 	delete(s.points, id)
 	s.mu.Unlock()
+	s.numbers.forget(id)
 	if err := s.d.RemoveAll(s.dirOf(id)); err != nil {
 		return fmt.Errorf("remove partition %v: %w", id, err)
 	}

@@ -59,7 +59,7 @@ func (p *Partition) findCut(end penstock.Offset) (cutPlan, error) {
 	defer file.Release()
 	w := p.st.walker()
 	defer p.st.release(w)
-	w.reset(p.st.f, file, 0, s.size, false)
+	w.reset(p.st.f, file, 0, s.size, p.st.dense)
 	for {
 		p.skipBad(s.base, w)
 		h, err := w.header()
@@ -72,7 +72,15 @@ func (p *Partition) findCut(end penstock.Offset) (cutPlan, error) {
 		if h.LastOffset() >= end {
 			break
 		}
-		c.build.add(&c.tail, entryOf(s.base, &h, w.pos), h.Size, h.MaxTimestamp)
+		if p.st.dense {
+			g, err := describeAt(w, &h, s.base+penstock.Offset(c.build.offs), s.next)
+			if err != nil {
+				return c, fmt.Errorf("partition %v: segment %d: %w", p.id, s.base, err)
+			}
+			c.build.addCell(&c.tail, s.base, &h, w.pos, g.tag)
+		} else {
+			c.build.add(&c.tail, entryOf(s.base, &h, w.pos), h.Size, h.MaxTimestamp)
+		}
 		c.end = h.NextOffset()
 		w.skip(&h)
 	}
@@ -99,6 +107,11 @@ func (p *Partition) truncate(c cutPlan) error {
 		return err
 	}
 	p.cutMemory(c, h)
+	if es := store.CutEpochs(p.epochs, c.end); len(es) != len(p.epochs) {
+		// Messages do not tell their epoch: while they were there the history had to be. What recovery finds of it behind the end it drops.
+		p.setEpochs(es)
+		p.w.files.epochs = true
+	}
 	p.startActive(penstock.Timestamp(p.st.o.Now().UnixMilli()))
 	return nil
 }
@@ -116,7 +129,7 @@ func (p *Partition) forget(c cutPlan) error {
 			}
 		}
 	}
-	if es := store.CutEpochs(p.epochs, c.end); len(es) != len(p.epochs) {
+	if es := store.CutEpochs(p.epochs, c.end); len(es) != len(p.epochs) && !p.st.dense {
 		return p.writeEpochs(es)
 	}
 	return nil
@@ -131,7 +144,7 @@ func (p *Partition) cutFiles(c cutPlan, h *disk.Handle) error {
 		}
 	}
 	base := p.segs[c.i].base
-	_ = p.rewrite(base, &index{}) // what stays wrong is cut off at the next flush
+	_ = p.rewrite(p.segs[c.i], &index{}) // what stays wrong is cut off at the next flush
 	if err := h.Truncate(c.pos); err != nil {
 		return fmt.Errorf("partition %v: truncate segment %d at %d: %w", p.id, base, c.pos, err)
 	}

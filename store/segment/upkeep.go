@@ -107,7 +107,7 @@ func (p *Partition) finishIndexes(sealed []*segment) (named int, err error) {
 		if s.indexed {
 			continue
 		}
-		for _, suffix := range [...]string{offSuffix, timeSuffix, baseSuffix} {
+		for _, suffix := range p.st.indexSuffixes() {
 			if err := p.syncFile(fileName(p.dir, s.base, suffix)); err != nil {
 				return named, err
 			}
@@ -251,10 +251,7 @@ func (p *Partition) drop(s *segment) {
 	p.st.cache.drop(s)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if s.h != nil {
-		s.h.Release()
-	}
-	s.h, s.gone = nil, true
+	s.letGo()
 }
 
 // statesKept is how many states of the owner's are kept: the newest may lie behind the end after a crash.
