@@ -34,6 +34,7 @@ const (
 	codeGroupNotExist         code = 26
 	codeInvalidParameter      code = 29
 	codeConsumerNotOnline     code = 206
+	codeConsumeTimeout        code = 207
 	lastCode                  code = 255 // codes are counted up to here
 )
 
@@ -57,6 +58,7 @@ var codeNames = map[code]string{
 	codeGroupNotExist:         "SUBSCRIPTION_GROUP_NOT_EXIST",
 	codeInvalidParameter:      "INVALID_PARAMETER",
 	codeConsumerNotOnline:     "CONSUMER_NOT_ONLINE",
+	codeConsumeTimeout:        "CONSUME_MSG_TIMEOUT",
 }
 
 // String is RocketMQ's name of the code, or its number if it is not one of the above.
@@ -78,6 +80,8 @@ var errorTable = [...]struct {
 	{group.ErrUnavailable, codeServiceNotAvailable},
 	{group.ErrNotCoordinator, codeServiceNotAvailable},
 	{group.ErrInvalidGroup, codeInvalidParameter},
+	{group.ErrOtherKind, codeNoPermission},
+	{group.ErrRosterFull, codeSystemBusy},
 	{group.ErrGroupNotFound, codeGroupNotExist},
 	{penstock.ErrOffsetOutOfRange, codePullOffsetMoved},
 	{penstock.ErrInvalidRecord, codeMessageIllegal},

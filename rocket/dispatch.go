@@ -88,7 +88,24 @@ func (f *Front) brokerAPIs() []*api {
 		apiSend(l), apiSendV2(l), apiSendBatch(l), apiPull(), apiLitePull(),
 		apiSearchOffset(), apiMaxOffset(), apiMinOffset(), apiEarliestTime(),
 	}
-	return append(list, f.adminAPIs()...)
+	return append(append(list, f.memberAPIs()...), f.adminAPIs()...)
+}
+
+// memberAPIs are the requests of consumers about their groups.
+func (f *Front) memberAPIs() (list []*api) {
+	if f.o.Groups != nil {
+		list = append(list, apiQueryOffset(), apiUpdateOffset())
+	}
+	if f.o.Roster != nil {
+		list = append(list, apiHeartbeat(), apiUnregister(), apiCheckClient(), apiConsumerList(), apiLock(), apiUnlock(), apiRunningInfo(), apiConsumerStatus())
+	}
+	if f.o.Delay != nil && f.o.Locate != nil {
+		list = append(list, apiSendBack())
+	}
+	if f.o.Roster != nil && f.o.Locate != nil {
+		list = append(list, apiConsumeDirectly())
+	}
+	return list
 }
 
 // nameServerAPIs are the requests that a name server serves.

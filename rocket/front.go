@@ -23,6 +23,7 @@ type Front struct {
 	pulls   sync.Pool     // of *pullCall
 	meters  meters
 	resets  resets
+	relays  relays
 
 	leaving atomic.Bool // set before the polls are woken; see Leave
 	mu      sync.Mutex

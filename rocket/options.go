@@ -38,14 +38,36 @@ type Partitions interface {
 
 // Groups is where it is kept how far consumer groups have read. group.Coordinator is the real one.
 type Groups interface {
+	// Ready makes the journal if there is none, and returns when what is led of it here is loaded.
+	Ready(ctx context.Context) error
+	// Noted is how far a group has read: what was noted last, or else what is committed. ok is false where nothing is.
+	Noted(name, topic string, partition int32) (at penstock.Offset, ok bool, err error)
 	// Note takes how far a group has read; it is shown at once and committed soon.
 	Note(name, topic string, id penstock.TopicID, partition int32, at penstock.Offset) error
 }
 
-// Roster knows the members of RocketMQ's consumer groups by their heartbeats. group.Roster is the real one.
+// Roster knows RocketMQ's clients by their heartbeats, and the queues that they have locked. group.Roster is the real one.
 type Roster interface {
+	// Beat takes a heartbeat; changed reports that the client must tell what it left out.
+	Beat(b *group.Beat) (changed bool, err error)
+	// Unregister takes a client out of a group of producers and one of consumers; either may be empty.
+	Unregister(link group.Link, producer, consumer string, quiet bool)
+	// Closed forgets a connection that has ended.
+	Closed(link group.Link)
+	// Consumers describes a group of consumers; ok is false if it has no members. ClientIDs are those of its members, each once.
+	Consumers(name string) (c group.Crew, ok bool)
+	ClientIDs(name string) []string
 	// Subscription is what a group reads of a topic. ok is false if no member reads it.
 	Subscription(name, topic string) (s group.Subscription, ok bool)
+	Locks
+}
+
+// Locks are the queues that members of groups have locked.
+type Locks interface {
+	// Lock locks queues for a client, and returns those that it holds now.
+	Lock(name, clientID string, queues []group.Queue) (held []group.Queue, err error)
+	// Unlock gives up the queues that the client holds.
+	Unlock(name, clientID string, queues []group.Queue)
 	// Locked reports whether a member of the group holds a queue: it then consumes in order.
 	Locked(name string) bool
 }
@@ -79,7 +101,7 @@ type Options struct {
 	Topics     Topics
 	Partitions Partitions
 	Groups     Groups // how far consumer groups have read; without it their requests are not served
-	Roster     Roster // members of consumer groups; without it a pull without a subscription of its own is refused
+	Roster     Roster // who is connected; without it heartbeats and locks are not served, and a pull without a subscription of its own is refused
 	Delay      Delay  // delayed messages; without it a message with a delay is refused
 	Values     Values // of the name server; without it the requests for them are not served
 
@@ -89,6 +111,7 @@ type Options struct {
 	FindKey func(topic penstock.TopicID, key string, from, to penstock.Timestamp, limit int, visit func(penstock.PartitionID, penstock.Offset) bool) error
 
 	Admin         Admin               // what administrators ask for
+	Memory        int64               // bytes of the machine, which say how much of what was stored lies in it; default 8 GiB
 	NoAutoCreate  bool                // a message sent to an unknown topic does not create it
 	DefaultQueues int                 // of a topic whose creator leaves it open, and at most of one created by sending; default 8
 	Layout        penstock.Layout     // of topics created here
@@ -125,6 +148,7 @@ func (o Options) withDefaults() Options {
 	o.BrokerName = cmp.Or(o.BrokerName, "broker-a")
 	o.ClusterName = cmp.Or(o.ClusterName, "DefaultCluster")
 	o.DefaultQueues = cmp.Or(o.DefaultQueues, 8)
+	o.Memory = cmp.Or(o.Memory, 8<<30)
 	if o.Advertised == nil {
 		o.Advertised = func() (string, int32) { return "127.0.0.1", 10911 }
 	}

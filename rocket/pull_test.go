@@ -153,7 +153,7 @@ func TestPullBySubscription(t *testing.T) {
 		"sql":   {Kind: "SQL92", Expression: "a > 1", Version: 5},
 		"class": {ClassFilter: true, Version: 5},
 	}
-	h := build(t, "", func(o *Options) { o.Roster = told(subs) })
+	h := build(t, "", func(o *Options) { o.Roster = tell(subs) })
 	h.topic("t", 1, nil)
 	c := dial(t, h.addr, remoting.JSON)
 	c.put("t", "a", "b")
@@ -172,18 +172,26 @@ func TestPullBySubscription(t *testing.T) {
 	}
 }
 
-// told is a roster by the names of groups.
-type told map[string]group.Subscription
+// told is a roster that knows what groups read, by their names, without a member.
+type told struct {
+	*group.Roster
+	subs map[string]group.Subscription
+}
+
+func tell(subs map[string]group.Subscription) told {
+	return told{group.NewRoster(group.RosterOptions{}), subs}
+}
 
 func (s told) Subscription(name, _ string) (group.Subscription, bool) {
-	sub, ok := s[name]
+	sub, ok := s.subs[name]
 	return sub, ok
 }
+
 func (s told) Locked(name string) bool { return name == "locked" }
 
 // TestLocked: what a group that consumes in order gives up becomes a dead letter at once.
 func TestLocked(t *testing.T) {
-	h := build(t, "", func(o *Options) { o.Roster = told{} })
+	h := build(t, "", func(o *Options) { o.Roster = tell(nil) })
 	c := dial(t, h.addr, remoting.JSON)
 	for _, g := range []string{"free", "locked"} {
 		if r := c.ask(310, sendV2(retryPrefix+g, 0, ""), []byte("x")); r.code != codeSuccess {

@@ -32,6 +32,7 @@ type house struct {
 	engine   *metatest.Engine
 	disk     *disktest.FS // nil with files in a directory
 	replicas *replica.Replicas
+	stores   map[replica.StoreKey]store.Store
 	groups   *group.Coordinator
 	roster   *group.Roster
 	account  *metric.CopyAccount
@@ -61,7 +62,8 @@ func buildWire(t testing.TB, dir string, change func(*Options), listener func(*w
 		}
 	}
 	h.meta, h.engine = metatest.Open(t)
-	h.replicas = replica.New(replica.Options{Stores: stores(t, d)})
+	h.stores = stores(t, d)
+	h.replicas = replica.New(replica.Options{Stores: h.stores})
 	t.Cleanup(func() {
 		if err := errors.Join(h.replicas.Close(), d.Close()); err != nil {
 			t.Error(err)
@@ -69,7 +71,7 @@ func buildWire(t testing.TB, dir string, change func(*Options), listener func(*w
 	})
 	h.meta.Subscribe(h.replicas.Apply)
 	h.roster = group.NewRoster(group.RosterOptions{})
-	h.groups = group.New(group.Options{Topics: h.meta, Partitions: h.replicas, JournalPartitions: 2, Roster: h.roster})
+	h.groups = group.New(group.Options{Topics: h.meta, Partitions: h.replicas, JournalPartitions: 2, Roster: h.roster, Limits: group.Limits{InitialDelay: -1}})
 	t.Cleanup(h.groups.Close)
 	if err := h.groups.Ready(t.Context()); err != nil {
 		t.Fatal(err)
@@ -78,7 +80,7 @@ func buildWire(t testing.TB, dir string, change func(*Options), listener func(*w
 	h.addr, h.names = broker.Addr().String(), names.Addr().String()
 	o := Options{
 		Topics: h.meta, Partitions: h.replicas, Groups: h.groups, Roster: h.roster, Delay: (*levels)(h), Values: values{h.meta},
-		Layout: penstock.LayoutCommit, Account: h.account, Metrics: h.metrics,
+		Layout: penstock.LayoutCommit, Account: h.account, Metrics: h.metrics, Locate: h.locate,
 		Advertised: func() (string, int32) { return endpointOf(h.addr) },
 	}
 	if change != nil {
@@ -118,6 +120,11 @@ func stores(t testing.TB, d *disk.Disk) map[replica.StoreKey]store.Store {
 		{Format: penstock.FormatMessage}: own,
 		{Layout: penstock.LayoutCommit, Format: penstock.FormatMessage}: shared,
 	}
+}
+
+// locate finds a message of the shared log.
+func (h *house) locate(at penstock.Position) (penstock.PartitionID, penstock.Offset, error) {
+	return h.stores[replica.StoreKey{Layout: penstock.LayoutCommit, Format: penstock.FormatMessage}].(store.Locator).Locate(at)
 }
 
 // levels are 18 levels of delay whose topic is made on demand. Nobody delivers.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"penstock/rocket/remoting"
 	"penstock/wire"
@@ -21,6 +22,7 @@ type session struct {
 	end   context.CancelFunc
 	born  netip.AddrPort // the client's end
 	store netip.AddrPort // the broker's address as messages name it
+	kind  atomic.Uint32  // remoting.Kind of the last request: how the client is spoken to
 
 	req       request     // the one being served; the reader's own
 	tray      []*sendCall // messages to be appended together; the reader's own
@@ -95,6 +97,7 @@ func (s *session) Serve(w *wire.Request) {
 		s.answered(r)
 		return
 	}
+	s.kind.Store(uint32(r.Kind))
 	r.api = s.side.apis.find(r.Code)
 	if r.api == nil {
 		s.appendTray()
@@ -109,12 +112,6 @@ func (s *session) Serve(w *wire.Request) {
 		s.appendTray() // requests take effect in their order
 	}
 	r.api.handle(s, r)
-}
-
-// answered takes what a client answers to a request of this broker. There is none that waits for an answer yet.
-func (s *session) answered(r *request) {
-	s.front.o.Logger.Debug("a client answered what nobody asked", "code", r.Code, "opaque", r.Opaque, "client", s.born.String())
-	r.wire.Skip()
 }
 
 // Drained appends what was gathered over the read.
@@ -135,6 +132,10 @@ func (s *session) Close(error) {
 	for p := range polls {
 		p.abandon()
 	}
+	if roster := s.front.o.Roster; roster != nil {
+		roster.Closed(s)
+	}
+	s.front.relays.closed(s)
 }
 
 // wakeAll ends the waits of the session's long polls.
