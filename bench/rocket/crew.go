@@ -139,17 +139,21 @@ type target struct {
 	pid    func() int
 	end    func() error
 	tail   func() string
+	data   string // its directory
 	broker *broker.Broker
 }
 
 // real starts RocketMQ itself.
 func (b *bench) real(ctx context.Context, config ...string) (*target, error) {
-	data := filepath.Join(b.dir, "real")
+	data, err := os.MkdirTemp(b.dir, "real-")
+	if err != nil {
+		return nil, err
+	}
 	r, err := broker.StartRocket(ctx, broker.RocketOptions{Jars: b.jars.Whole, Data: data, Config: config})
 	if err != nil {
 		return nil, err
 	}
-	return &target{name: "real", names: r.NameServer, addr: r.Addr, pid: r.Broker.PID, end: r.Kill, tail: r.Broker.Tail}, nil
+	return &target{name: "real", names: r.NameServer, addr: r.Addr, pid: r.Broker.PID, end: r.Kill, tail: r.Broker.Tail, data: data}, nil
 }
 
 // ours starts penstock.
@@ -163,5 +167,5 @@ func (b *bench) ours(ctx context.Context, args ...string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &target{name: "penstock", names: br.NameServer, addr: br.Rocket, pid: br.PID, end: br.Stop, tail: br.Tail, broker: br}, nil
+	return &target{name: "penstock", names: br.NameServer, addr: br.Rocket, pid: br.PID, end: br.Stop, tail: br.Tail, broker: br, data: filepath.Join(b.dir, "penstock")}, nil
 }

@@ -5,7 +5,12 @@
 // judged: nothing lost, the order within queues, filters exact, retries counted, delays never early. The long form plays them against a
 // real RocketMQ too, to see that the judge is right, and compares facts of both: codes, statuses, names of properties.
 //
-// Usage: rocket -penstock BINARY [-short] [-cache DIR] [-only CLIENT,...] [-run PATTERN] [-on real|penstock] [-v] [clients|all]
+// Part tools runs commands of mqadmin against a real RocketMQ and penstock and compares what they print line by line; script.txt has the
+// commands, differences.txt what may differ and why. With -on real both are RocketMQ: what differs then is chance.
+//
+// Part kill kills the broker with SIGKILL while clients send one message at a time, and looks for every message that was acknowledged.
+//
+// Usage: rocket -penstock BINARY [-short] [-cache DIR] [-only CLIENT,...] [-run PATTERN] [-on real|penstock] [-v] [clients|tools|kill|all]
 //
 // The jars come from Maven into the cache. Where they cannot be had the parts are reported as NOT RUN, which is a failure except with
 // -short. The exit code is 0 only if everything that ran is right.
@@ -52,6 +57,7 @@ type options struct {
 	only    string
 	on      string
 	layout  string
+	doc     string
 	run     *regexp.Regexp
 	names   []string
 }
@@ -63,7 +69,7 @@ type part struct {
 }
 
 func parts() []part {
-	return []part{{"clients", runClients}}
+	return []part{{"clients", runClients}, {"tools", runTools}, {"kill", runKill}}
 }
 
 func main() {
@@ -101,6 +107,7 @@ func parse(args []string) (options, error) {
 	fs.StringVar(&o.only, "only", "", "names of clients, with commas; empty means all")
 	fs.StringVar(&o.on, "on", "", "real or penstock alone; empty means both, with -short penstock")
 	fs.StringVar(&o.layout, "layout", "", "layout of topics that RocketMQ's clients create: segment or commit; empty means the default")
+	fs.StringVar(&o.doc, "doc", "", "file that takes the table of mqadmin's commands and differences")
 	fs.StringVar(&run, "run", "", "play only scenarios whose names match this regular expression")
 	for len(args) > 0 {
 		if err := fs.Parse(args); err != nil {
@@ -160,7 +167,7 @@ func (o options) chosen() ([]part, error) {
 			}
 		}
 		if len(out) == before {
-			return nil, fmt.Errorf("unknown part %q: want clients or all", n)
+			return nil, fmt.Errorf("unknown part %q: want clients, tools, kill or all", n)
 		}
 	}
 	return out, nil

@@ -188,6 +188,9 @@ func (s *stage) readQueue(name, topic string, q int) ([]talk.Msg, error) {
 				next++
 			}
 			out = append(out, a.Msgs...)
+			if next >= a.Max { // the Go client would wait there
+				return out, nil
+			}
 		case "NO_NEW_MSG":
 			return out, nil
 		case "NO_MATCHED_MSG", "OFFSET_ILLEGAL":
