@@ -164,7 +164,8 @@ func (s *session) storeBack(ctx context.Context, t ticket, m *message.Message, r
 	return codeSuccess, ""
 }
 
-// backProperties are those of the copy: where the message was first, its first id, and, if it is delayed, where it is to go.
+// backProperties are those of the copy: where the message was first, its first id, and, if it is delayed, where it is to go. WAIT=false is what
+// RocketMQ's copies have; it waits for the disk none the less. A dead letter keeps where it went last.
 func backProperties(m *message.Message, r *route, queue int32, level int) []byte {
 	had := func(key string) string {
 		v, _ := message.Property(m.Properties, key)
@@ -173,9 +174,11 @@ func backProperties(m *message.Message, r *route, queue int32, level int) []byte
 	first, origin := had(message.PropertyRetryTopic), had(message.PropertyOriginID)
 	p := m.Properties
 	drop := append([]string{
-		message.PropertyRetryTopic, message.PropertyOriginID, message.PropertyDelayLevel, message.PropertyRealTopic, message.PropertyRealQueue,
-		message.PropertyWait, propertyRecordCRC,
+		message.PropertyRetryTopic, message.PropertyOriginID, message.PropertyDelayLevel, message.PropertyWait, propertyRecordCRC,
 	}, propertyTimer...)
+	if level > 0 {
+		drop = append(drop, message.PropertyRealTopic, message.PropertyRealQueue)
+	}
 	for _, key := range drop {
 		p = message.DropProperty(p, key)
 	}
@@ -189,6 +192,7 @@ func backProperties(m *message.Message, r *route, queue int32, level int) []byte
 	if origin == "" {
 		origin = message.OffsetID(m.StoreHost, m.Position)
 	}
+	p = appendText(p, message.PropertyWait, "false")
 	p = appendText(p, message.PropertyRetryTopic, first)
 	p = appendText(p, message.PropertyOriginID, origin)
 	p = appendText(p, message.PropertyDelayLevel, strconv.Itoa(level))

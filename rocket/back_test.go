@@ -69,7 +69,7 @@ func TestSendBack(t *testing.T) {
 		}
 		for key, want := range map[string]string{
 			"RETRY_TOPIC": "T", "ORIGIN_MESSAGE_ID": message.OffsetID(m.StoreHost, m.Position), "DELAY": "3", "REAL_TOPIC": retryPrefix + "G", "REAL_QID": "0",
-			"KEYS": "k", "TAGS": "A", "UNIQ_KEY": "u1", "WAIT": "",
+			"KEYS": "k", "TAGS": "A", "UNIQ_KEY": "u1", "WAIT": "false",
 		} {
 			if got := property(w, key); got != want {
 				t.Errorf("%s is %q, want %q", key, got, want)
@@ -89,7 +89,8 @@ func TestSendBack(t *testing.T) {
 		c.body(36, back(m, -1), "")
 		c.body(36, back(w, 0).with("maxReconsumeTimes", "1"), "")
 		dead := h.all(deadPrefix+"G", 0)
-		if len(dead) != 2 || dead[0].Reconsumed != 1 || dead[1].Reconsumed != 2 || property(dead[0], "RETRY_TOPIC") != "T" || property(dead[0], "DELAY") != "0" || property(dead[0], "REAL_TOPIC") != "" {
+		if len(dead) != 2 || dead[0].Reconsumed != 1 || dead[1].Reconsumed != 2 || property(dead[0], "RETRY_TOPIC") != "T" || property(dead[0], "DELAY") != "0" || property(dead[0], "REAL_TOPIC") != "" ||
+			property(dead[1], "REAL_TOPIC") != retryPrefix+"G" || property(dead[1], "REAL_QID") != "0" {
 			t.Errorf("%+v", dead)
 		}
 	})

@@ -95,6 +95,7 @@ func (c *sendCall) place(r *route) (first func(ctx context.Context) error, refus
 		c.acks = penstock.AcksLeader
 	}
 	if strings.HasPrefix(r.name, retryPrefix) {
+		c.acks = penstock.AcksAll // what is sent back has nobody else who keeps it
 		group := r.name[len(retryPrefix):]
 		dead, refused, why := c.isDead(group)
 		if refused != codeSuccess {
