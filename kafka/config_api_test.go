@@ -370,7 +370,7 @@ func TestDescribeLayers(t *testing.T) {
 	expect(ofTopic, "t", "retention.ms", "1000/1 retention.ms=1000/1"+all)
 	expect(ofBroker, "0", "log.retention.ms", "2000/2"+all)
 	expect(ofBroker, "0", "num.partitions", "1/5 num.partitions=1/5")
-	expect(ofBroker, "0", "max.connections", "5/4 fixed max.connections=5/4 max.connections=6/5")
+	expect(ofBroker, "0", "max.connections", "5/4 max.connections=5/4 max.connections=6/5")
 	expect(ofBroker, "0", "group.max.size", "7/5 fixed group.max.size=7/5")
 	expect(ofBroker, "0", "log.dirs", "/data/4 fixed log.dirs=/data/4")
 	expect(ofBroker, "0", "ssl.keystore.password", "/4 fixed ssl.keystore.password=/4")

@@ -149,6 +149,9 @@ func (f *Front) fixedConfigs() map[string]string {
 func (f *Front) brokerConfigs(img *meta.Image) []config {
 	var out []config
 	for _, k := range meta.BrokerCatalog() {
+		if b := f.o.BrokerKeys[k.Name]; k.Topic == "" && b.Default != "" {
+			k.Default = b.Default // this broker's own, where Kafka's is another
+		}
 		c := config{key: k.Key}
 		c.addDynamic(img, k.Name, f.self())
 		if v, ok := f.static(k); ok {
@@ -184,6 +187,11 @@ func (f *Front) static(k meta.BrokerKey) (string, bool) {
 		v = strconv.FormatBool(f.o.AutoCreate)
 	case meta.BrokerPartitions:
 		v = strconv.Itoa(f.o.DefaultPartitions)
+	case meta.BrokerConns, meta.BrokerConnsPerIP, meta.BrokerProducerExpiry:
+		var ok bool
+		if v, ok = f.o.BrokerConfigs[k.Name]; !ok {
+			return "", false
+		}
 	default:
 		v, ok := f.o.TopicDefaults[k.Topic]
 		return v, ok

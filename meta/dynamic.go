@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +40,10 @@ type brokerSpec struct {
 const (
 	BrokerAutoCreate = "auto.create.topics.enable"
 	BrokerPartitions = "num.partitions"
+
+	BrokerConns          = "max.connections"
+	BrokerConnsPerIP     = "max.connections.per.ip"
+	BrokerProducerExpiry = "producer.id.expiration.ms"
 )
 
 // brokerCatalog is sorted by name. It is built once.
@@ -50,6 +55,9 @@ var brokerCatalog = sync.OnceValue(func() []brokerSpec {
 	list := []brokerSpec{
 		own(BrokerAutoCreate, KindBool, "true", "Create a topic when a client asks for metadata of one that does not exist.", boolean(nil)),
 		own(BrokerPartitions, KindInt, "1", "Partitions of a topic whose creator does not say.", long(1, MaxPartitions, nil)),
+		own(BrokerConns, KindInt, "2147483647", "Most connections of a listener. Those that are open stay.", long(1, math.MaxInt32, nil)),
+		own(BrokerConnsPerIP, KindInt, "2147483647", "Most connections of one address to a listener; the default is no limit. Those that are open stay.", long(1, math.MaxInt32, nil)),
+		own(BrokerProducerExpiry, KindInt, "86400000", "A producer that has sent nothing for longer is forgotten, in milliseconds.", long(1, math.MaxInt32, nil)),
 	}
 	for _, s := range catalog() {
 		if s.Broker == "" {

@@ -3,6 +3,8 @@ package node_test
 import (
 	"errors"
 	"fmt"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"net"
 	"testing"
 	"time"
 
@@ -134,7 +136,7 @@ func TestAlteredStays(t *testing.T) {
 		if _, err := adm.DeleteTopic(within(t), "made"); err != nil {
 			t.Error(err)
 		}
-		fixed, err := adm.AlterBrokerConfigs(within(t), set("max.connections", "5"), 0)
+		fixed, err := adm.AlterBrokerConfigs(within(t), set("connections.max.idle.ms", "5"), 0)
 		if err != nil || !errors.Is(fixed[0].Err, kerr.InvalidRequest) {
 			t.Errorf("what counts from the start on: %+v %v", fixed, err)
 		}
@@ -145,4 +147,37 @@ func TestAlteredStays(t *testing.T) {
 	check(n)
 	stop(t, n)
 	check(start(t, dir, file))
+}
+
+// TestAlterLimits: the number of connections is altered while the broker runs, and goes back to what its file says. Connections that
+// are open stay.
+func TestAlterLimits(t *testing.T) {
+	n := start(t, t.TempDir(), map[string]string{"connections.max": "1000"})
+	adm := kadm.NewClient(client(t, n))
+	rs, err := adm.AlterBrokerConfigs(within(t), append(set("max.connections.per.ip", "1"), set("producer.id.expiration.ms", "60000")...), 0)
+	done(t, rs, err)
+	taken := func() bool {
+		c, err := net.Dial("tcp", n.Info().Kafka)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		f := kmsg.NewRequestFormatter().AppendRequest(nil, kmsg.NewPtrApiVersionsRequest(), 1)
+		if _, err := c.Write(f); err != nil {
+			return false
+		}
+		_, err = c.Read(make([]byte, 4))
+		return err == nil
+	}
+	until(t, "a second connection was refused", func() bool { return !taken() })
+	rs, err = adm.AlterBrokerConfigs(within(t), []kadm.AlterConfig{{Op: kadm.DeleteConfig, Name: "max.connections.per.ip"}}, 0)
+	done(t, rs, err)
+	until(t, "a second connection was taken", taken)
+	rs, err = adm.AlterBrokerConfigs(within(t), set("max.connections", "0"), 0)
+	if err != nil || !errors.Is(rs[0].Err, kerr.InvalidRequest) {
+		t.Errorf("a broker that nobody can reach: %+v %v", rs, err)
+	}
 }

@@ -20,6 +20,7 @@ func TestDocs(t *testing.T) {
 	b.WriteString(docsHead)
 	docsOwn(&b)
 	docsTopics(&b)
+	docsAltered(&b)
 	docsKafka(&b)
 	if *rewrite {
 		if err := os.WriteFile(docsFile, []byte(b.String()), 0o644); err != nil {
@@ -118,6 +119,43 @@ func docsTopics(b *strings.Builder) {
 	}
 }
 
+// restartsOnly are the honoured configurations that Kafka alters while a broker runs and this broker does not.
+var restartsOnly = []string{"advertised.listeners", "listener.security.protocol.map", "listeners", "num.recovery.threads.per.data.dir"}
+
+func docsAltered(b *strings.Builder) {
+	keys := meta.BrokerCatalog()
+	for _, name := range restartsOnly {
+		if _, ok := meta.LookupBroker(name); ok {
+			panic(name + " is altered while the broker runs: take it off restartsOnly")
+		}
+	}
+	fmt.Fprintf(b, "\n## Altered while a broker runs\n\nThese %d of the brokers' keys are altered without a restart, for one broker or for all, by `penstock config set broker/1`, `kafka-configs --entity-type\n"+
+		"brokers` and every client's IncrementalAlterConfigs. What was altered stays over restarts and goes before the broker's file; deleting it goes back to that. All\n"+
+		"other keys count from the start on and are described as read-only. Of those that are honoured Kafka alters some while it runs and this broker does not: %s.\n\n",
+		len(keys), strings.Join(restartsOnly, ", "))
+	b.WriteString("| key | Kafka's default | values | status | meaning |\n|---|---|---|---|---|\n")
+	for _, k := range keys {
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", code(k.Name), code(k.Default), cell(k.Valid), k.Status, cell(strings.TrimSpace(k.Doc+" "+k.Why)))
+	}
+}
+
+// altersWhile says whether Kafka's key is altered while the broker runs, by its own name or by another.
+func altersWhile(k KafkaKey) string {
+	for _, name := range []string{k.Name, k.To} {
+		if _, ok := meta.LookupBroker(name); ok {
+			return choose(name == k.Name, "yes", "as "+code(name))
+		}
+	}
+	return choose(k.Status == KafkaHonoured, "restart", "")
+}
+
+func choose(yes bool, a, b string) string {
+	if yes {
+		return a
+	}
+	return b
+}
+
 func docsKafka(b *strings.Builder) {
 	keys := KafkaKeys()
 	counts := map[KafkaStatus]int{}
@@ -127,10 +165,11 @@ func docsKafka(b *strings.Builder) {
 	fmt.Fprintf(b, "\n## Kafka's broker keys\n\nWhat becomes of all %d keys that a broker of Kafka 4.3 has, those that it does not document included, when `--kafka-config` reads\n"+
 		"them: %s. **Honoured** sets a key of this broker, or is kept; **accepted** needs nothing here; **refused** asks for what is not\n"+
 		"served: the start tells it, and where it would break a promise, such as encryption, access rights or a number of copies, the broker does\n"+
-		"not start. Keys that no broker of Kafka has are told too; one that looks like a slip stops the start.\n\n", len(keys), countText(counts))
-	b.WriteString("| key | Kafka's default | status | sets | why |\n|---|---|---|---|---|\n")
+		"not start. Keys that no broker of Kafka has are told too; one that looks like a slip stops the start. **Altered** says of what is honoured whether\n"+
+		"it can be altered while the broker runs.\n\n", len(keys), countText(counts))
+	b.WriteString("| key | Kafka's default | status | altered | sets | why |\n|---|---|---|---|---|---|\n")
 	for _, k := range keys {
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", code(k.Name), code(k.Default), k.Status, code(k.To), cell(k.Why))
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", code(k.Name), code(k.Default), k.Status, altersWhile(k), code(k.To), cell(k.Why))
 	}
 }
 

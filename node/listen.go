@@ -102,6 +102,7 @@ func (n *Node) serveClients() error {
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
+	n.meta.Subscribe(n.followLimits)
 	n.admin.show(gatherer)
 	for _, l := range n.listeners {
 		go func() {

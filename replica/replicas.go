@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"penstock"
@@ -69,7 +70,8 @@ type Replicas struct {
 	o       Options
 	figures figures
 
-	follower follower // its lock is taken before mu
+	expiry   atomic.Int64 // ns: a producer silent for longer is forgotten
+	follower follower     // its lock is taken before mu
 
 	mu      sync.RWMutex
 	parts   map[penstock.PartitionID]*Partition // guarded by mu: those that are open, or could not be opened
@@ -104,10 +106,14 @@ func New(o Options) *Replicas {
 		ledgers: map[store.Log]*ledger{},
 		parts:   map[penstock.PartitionID]*Partition{},
 	}
+	r.expiry.Store(int64(o.ProducerExpiry))
 	r.follower.topics = map[penstock.TopicID]*applied{}
 	r.follower.changed.L = &r.follower.mu
 	return r
 }
+
+// SetProducerExpiry changes after how long a silent producer is forgotten, as Options.ProducerExpiry says it at first.
+func (r *Replicas) SetProducerExpiry(d time.Duration) { r.expiry.Store(int64(d)) }
 
 // Partition returns the partition, nil if it is not led here, or not open yet. It may be one that could not be opened.
 func (r *Replicas) Partition(id penstock.PartitionID) *Partition {

@@ -58,7 +58,7 @@ func (r *Replicas) retain(ctx context.Context) {
 		if p.Err() != nil {
 			continue
 		}
-		p.expire(now, r.o.ProducerExpiry)
+		p.expire(now, time.Duration(r.expiry.Load()))
 		freed, err := p.retain(now)
 		if freed > 0 {
 			r.o.Logger.Info("old segments deleted", "partition", p.id, "bytes", freed)

@@ -354,3 +354,30 @@ func TestReleaseEarly(t *testing.T) {
 	eventually(t, "the budget to be given back", func() bool { return budget.Used() == 0 })
 	r.Skip()
 }
+
+// TestSetMaxConns changes both limits while connections are open: they stay, and count, also those from before there was a limit of an
+// address.
+func TestSetMaxConns(t *testing.T) {
+	for _, less := range [][2]int{{2, 0}, {100, 2}} {
+		s := start(t, &front{serve: echo}, Options{})
+		taken := func() net.Conn {
+			t.Helper()
+			c := dial(t, s)
+			mustWrite(t, c, framed([]byte("x")))
+			readFrame(t, c)
+			return c
+		}
+		open := []net.Conn{taken(), taken(), taken()}
+		s.SetMaxConns(less[0], less[1])
+		expectClosed(t, dial(t, s))
+		for _, c := range open {
+			mustWrite(t, c, framed([]byte("y")))
+			readFrame(t, c)
+		}
+		s.SetMaxConns(4, 4)
+		taken()
+		expectClosed(t, dial(t, s))
+		s.SetMaxConns(100, 0)
+		taken()
+	}
+}

@@ -33,8 +33,10 @@ type Server struct {
 	// mu guards everything below.
 	mu       sync.Mutex
 	conns    map[*Conn]struct{}
-	perIP    map[netip.Addr]int // only kept when there is a limit
-	gone     Stats              // what the connections that have ended did
+	perIP    map[netip.Addr]int
+	most     int   // connections
+	mostIP   int   // of one address; 0 is no limit
+	gone     Stats // what the connections that have ended did
 	stopping bool
 	stop     chan struct{} // closed by Shutdown
 	empty    chan struct{} // closed when stopping and the last connection is forgotten
@@ -50,6 +52,7 @@ func NewServer(ln net.Listener, p Protocol, o Options) *Server {
 		stop:  make(chan struct{}),
 		empty: make(chan struct{}),
 	}
+	s.most, s.mostIP = s.o.MaxConns, s.o.MaxConnsPerIP
 	s.pool.budget = o.Budget
 	s.senders.New = func() any { return new(sender) }
 	return s
@@ -118,20 +121,28 @@ func (s *Server) welcome(nc net.Conn) {
 	}
 	c.watch.begin(time.Now())
 	s.mu.Lock()
-	limited := s.o.MaxConnsPerIP > 0 && c.ip.IsValid()
-	if s.stopping || len(s.conns) >= s.o.MaxConns || limited && s.perIP[c.ip] >= s.o.MaxConnsPerIP {
+	counted := c.ip.IsValid()
+	if s.stopping || len(s.conns) >= s.most || counted && s.mostIP > 0 && s.perIP[c.ip] >= s.mostIP {
 		s.mu.Unlock()
 		s.refuse(nc)
 		return
 	}
 	s.conns[c] = struct{}{}
-	if limited {
+	if counted {
 		s.perIP[c.ip]++
 	}
 	s.running.Add(1)
 	s.mu.Unlock()
 	s.accepted.Add(1)
 	go c.run()
+}
+
+// SetMaxConns changes how many connections there may be, and how many of one address, 0 for any number, as Options.MaxConns and
+// MaxConnsPerIP say it at first. Those that are open stay. It may be called at any time.
+func (s *Server) SetMaxConns(conns, perIP int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.most, s.mostIP = conns, perIP
 }
 
 func (s *Server) refuse(nc net.Conn) {
