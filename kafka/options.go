@@ -49,7 +49,8 @@ type Options struct {
 	// function because the port may be known only once the listener is open.
 	Advertised func() (host string, port int32)
 
-	// StoreHost is written into messages as the host that stored them, at which RocketMQ's clients look for them; nil means nowhere.
+	// StoreHost is written into messages as the host that stored them, at which RocketMQ's clients look for them; nil means nowhere. Where it has a
+	// port and no address, that is the address at which the Kafka client reached this broker.
 	StoreHost func() netip.AddrPort
 
 	Topics     Topics

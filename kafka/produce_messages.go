@@ -74,10 +74,14 @@ func (v *conversion) convert(p *producePart) error {
 	f := p.call.front
 	v.place = convert.Place{
 		Topic: append(v.place.Topic[:0], p.route.name...), Queue: p.index, StoreTime: penstock.Timestamp(f.o.Now().UnixMilli()),
-		BornHost: remoteHost(p.call.request.wire.Conn().RemoteAddr()), RecordCRC: true,
+		BornHost: hostOf(p.call.request.wire.Conn().RemoteAddr()), RecordCRC: true,
 	}
 	if f.o.StoreHost != nil {
 		v.place.StoreHost = f.o.StoreHost()
+		if !v.place.StoreHost.Addr().IsValid() {
+			here := hostOf(p.call.request.wire.Conn().LocalAddr())
+			v.place.StoreHost = netip.AddrPortFrom(here.Addr(), v.place.StoreHost.Port())
+		}
 	}
 	limit := f.o.Limits.ConvertBytes
 	err := record.Each(p.batch[0].Bytes, record.Limits{Bytes: int64(limit)}, func(r *record.Record) (err error) {
@@ -102,10 +106,11 @@ func (v *conversion) convert(p *producePart) error {
 	return err
 }
 
-// remoteHost is the address of a connection's peer as a message has it.
-func remoteHost(a net.Addr) netip.AddrPort {
+// hostOf is an end of a connection as a message has it.
+func hostOf(a net.Addr) netip.AddrPort {
 	if tcp, ok := a.(*net.TCPAddr); ok {
-		return tcp.AddrPort()
+		ap := tcp.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap().WithZone(""), ap.Port())
 	}
 	return netip.AddrPort{}
 }

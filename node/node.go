@@ -305,7 +305,7 @@ func (n *Node) leadKafka() {
 	n.front = kafka.New(kafka.Options{
 		Listener: kafkaListener, Broker: n.c.Broker,
 		Advertised: func() (string, int32) { return host, int32(port) },
-		Topics:     n.topics, Partitions: n.replicas, Groups: n.groups, LogDir: n.logDir(),
+		Topics:     n.topics, Partitions: n.replicas, Groups: n.groups, LogDir: n.logDir(), StoreHost: n.storeHost,
 		Layouts:    map[penstock.Format]penstock.Layout{penstock.FormatRecord: n.c.KafkaLayout, penstock.FormatMessage: n.c.Rocket.Layout},
 		AutoCreate: n.c.AutoCreate, KeepTopics: !n.c.DeleteTopics, DefaultPartitions: n.c.Partitions, TopicDefaults: n.c.TopicDefault,
 		Requests:      newRequestLog(&n.c, n.log),

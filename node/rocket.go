@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -51,6 +52,14 @@ func (n *Node) leadRocket() {
 			MessageBytes: int(c.Message), PullBytes: c.Pull, PullCount: c.PullCount, MaxWait: c.PullWait, ControlTime: n.c.ControlTime,
 		},
 	})
+}
+
+// storeHost is the host that messages name as the one that stored them; without an address where clients are told a name.
+func (n *Node) storeHost() netip.AddrPort {
+	host, digits, _ := net.SplitHostPort(n.info.RocketAdvertised)
+	port, _ := strconv.ParseUint(digits, 10, 16)
+	addr, _ := netip.ParseAddr(host)
+	return netip.AddrPortFrom(addr.Unmap().WithZone(""), uint16(port))
 }
 
 // newRoster makes what knows RocketMQ's clients; nil if there are none.
