@@ -48,6 +48,7 @@ type Entry struct {
 type Space struct {
 	Total int64
 	Free  int64 // available to this process
+	Used  int64 // by files; with Free it need not come to Total: some is kept back for root
 }
 
 // Advice tells the kernel what a run of bytes will be used for.

@@ -165,7 +165,7 @@ func (k *kernelFS) Space() (Space, error) {
 		return Space{}, fmt.Errorf("statfs: %w", err)
 	}
 	block := cmp.Or(st.Frsize, st.Bsize)
-	return Space{Total: int64(st.Blocks) * block, Free: int64(st.Bavail) * block}, nil
+	return Space{Total: int64(st.Blocks) * block, Free: int64(st.Bavail) * block, Used: int64(st.Blocks-st.Bfree) * block}, nil
 }
 
 // kernelFile is an open file. The descriptor stays valid until Close; runtime.KeepAlive after each use of the bare

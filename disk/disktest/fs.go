@@ -426,7 +426,7 @@ func (m *FS) Space() (disk.Space, error) {
 	if _, err := m.begin(KindSpace, ".", ""); err != nil {
 		return disk.Space{}, err
 	}
-	return disk.Space{Total: m.capacity * blockSize, Free: m.free() * blockSize}, nil
+	return disk.Space{Total: m.capacity * blockSize, Free: m.free() * blockSize, Used: m.used * blockSize}, nil
 }
 
 // free is the number of blocks that are left.

@@ -147,6 +147,9 @@ func (s *Store) write(work []lot, now penstock.Timestamp) error {
 		if err := s.owns(work); err != nil {
 			return err
 		}
+		if err := s.look(n); err != nil {
+			return err
+		}
 		if err := lg.fits(n); err != nil {
 			return fmt.Errorf("append %d bytes: %w", n, err)
 		}

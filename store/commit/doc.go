@@ -33,7 +33,11 @@
 //  5. The index of keys is made of the log alone. It has entries for what is void, for what was removed and for what is trimmed: whoever finds
 //     one looks at the message and at its queue (FindKey). It is durable no further than the log.
 //
-//  6. A file of the log is removed when no partition keeps anything in it. A topic that is kept for ever keeps the log.
+//  6. A file of the log is removed when no partition keeps anything in it, after the delay that the topics ask for. A topic that is kept for ever
+//     keeps the log, unless the disk gets too full (Options.ForcePercent).
+//
+//  7. Behind the file that is written there may be one more, made ahead of need: blocks and zeros. It is no part of the log until it is
+//     needed; an unclean stop throws it away.
 //
 // Locks: Partition.own serialises what changes a partition, Store.w is held over the write to the log, Partition.mu and Log.mu
 // guard what readers look at and are never held over a call to the disk. Order: Store.checking, Store.mu, Partition.own (several by

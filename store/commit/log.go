@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"penstock"
 	"penstock/disk"
@@ -40,8 +41,12 @@ type Log struct {
 	synced atomic.Int64 // all below it is durable
 
 	// Guarded by Store.w.
-	torn     bool // bytes of a failed write may lie behind the end
-	reserved int64
+	torn     bool      // bytes of a failed write may lie behind the end
+	reserved int64     // bytes of the file that is written that have blocks
+	zeroed   int64     // bytes of it that were written: zeros lie behind the end
+	noZeros  bool      // writing zeros failed once
+	next     *ahead    // nil: not begun
+	retired  []retired // by time
 	vec      [][]byte
 
 	mu    sync.RWMutex
@@ -52,6 +57,7 @@ type Log struct {
 		end   int64
 		dirty int
 	}
+	small  atomic.Int32            // small rounds that followed one another
 	notify func(store.Mark, error) // guarded by mu
 	failed error                   // guarded by mu
 	closed bool                    // guarded by mu
@@ -119,6 +125,7 @@ func (l *Log) SyncEnd(err error) {
 			h.Release()
 		}
 		l.dirty = append([]*disk.Handle(nil), l.dirty[l.round.dirty:]...)
+		l.countSmall(l.round.end - l.synced.Load())
 		l.synced.Store(max(l.synced.Load(), l.round.end))
 	}
 	l.synch.Broadcast()
@@ -127,6 +134,32 @@ func (l *Log) SyncEnd(err error) {
 	if notify != nil {
 		notify(synced, err)
 	}
+}
+
+// Zeros are written ahead of the end, zeroAhead bytes in zeroPiece each, after smallCommits rounds in a row of less than smallCommitBytes: an
+// fdatasync of blocks that were written before costs half. A file that was made ahead of need is full of them.
+const (
+	smallCommits     = 32
+	smallCommitBytes = 64 << 10
+	zeroAhead        = 1 << 20
+	zeroPiece        = 64 << 10
+)
+
+func (l *Log) countSmall(n int64) {
+	switch {
+	case n >= smallCommitBytes:
+		l.small.Store(0)
+	case n > 0 && l.small.Load() < smallCommits:
+		l.small.Add(1)
+	}
+}
+
+// zeros is how many zeros to write behind end, a place in the file. The caller holds Store.w.
+func (l *Log) zeros(f *logFile, end int64) int64 {
+	if end <= l.zeroed || l.noZeros || l.st.o.NoPreallocate || l.st.o.NoWarm || l.small.Load() < smallCommits {
+		return 0
+	}
+	return max(0, min(zeroAhead, f.size-end))
 }
 
 // sync waits until the log is durable up to a position, or cannot be.
@@ -237,15 +270,33 @@ func isBlank(b []byte, left int64) bool {
 	return len(b) >= blankSize && int64(binary.BigEndian.Uint32(b)) == left && binary.BigEndian.Uint32(b[4:]) == message.MagicBlank
 }
 
-// grow begins the file at a position. Its name becomes durable with the first round of group commit. The caller holds Store.w.
+// grow begins the file at a position: the one that was made ahead of need, or a new one. Its name becomes durable with the first round of group
+// commit. The caller holds Store.w.
 func (l *Log) grow(start penstock.Position) error {
-	h, err := create(l.st.d, l.fileName(start))
-	if err != nil {
-		return fmt.Errorf("commit log: new file: %w", err)
+	var h *disk.Handle
+	zeroed := int64(0)
+	if l.next != nil && l.next.start == start {
+		h, zeroed = l.next.take()
+	} else {
+		l.dropNext()
 	}
-	if err := h.Truncate(l.st.o.FileBytes); err != nil {
-		h.Release()
-		return fmt.Errorf("commit log: new file: %w", err)
+	l.next = nil
+	size := l.st.o.FileBytes
+	if h != nil {
+		if n, err := h.Size(); err != nil || n != size {
+			h.Release()
+			h, zeroed = nil, 0
+		}
+	}
+	if h == nil {
+		var err error
+		if h, err = create(l.st.d, l.fileName(start)); err != nil {
+			return fmt.Errorf("commit log: new file: %w", err)
+		}
+		if err := h.Truncate(size); err != nil {
+			h.Release()
+			return fmt.Errorf("commit log: new file: %w", err)
+		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -255,8 +306,8 @@ func (l *Log) grow(start penstock.Position) error {
 		l.dirty = append(l.dirty, old)
 		old.Seal()
 	}
-	l.files = append(l.files[:len(l.files):len(l.files)], &logFile{start: start, size: l.st.o.FileBytes, h: h})
-	l.reserved = 0
+	l.files = append(l.files[:len(l.files):len(l.files)], &logFile{start: start, size: size, h: h})
+	l.reserved, l.zeroed = zeroed, zeroed
 	return nil
 }
 
@@ -288,7 +339,7 @@ func (l *Log) cutTail() error {
 	if err := zeroFrom(f.h, at, f.size); err != nil {
 		return fmt.Errorf("commit log: cut at %d: %w", l.end.Load(), err)
 	}
-	l.torn, l.reserved = false, 0
+	l.torn, l.reserved, l.zeroed = false, 0, 0
 	return nil
 }
 
@@ -315,23 +366,33 @@ func (l *Log) write(vec [][]byte, n int64) error {
 		}
 		l.reserved = to
 	}
-	if _, err := f.h.WriteVec(vec, at); err != nil {
+	zeros := l.zeros(f, at+n)
+	for z := zeros; z > 0; z -= zeroPiece {
+		vec = append(vec, l.st.zeros[:min(z, zeroPiece)])
+	}
+	wrote, err := f.h.WriteVec(vec, at)
+	l.zeroed = max(l.zeroed, at+wrote)
+	if err != nil && wrote >= n {
+		l.noZeros, err = true, nil // the batches are there
+	}
+	if err != nil {
 		l.torn = true
 		if cut := l.cutTail(); cut != nil {
 			l.st.o.Logger.Warn("bytes of a failed write stay until the next", "err", cut)
 		}
 		return err
 	}
+	l.prepare(f)
 	return nil
 }
 
-// drop removes the leading files that lie wholly below pos. The file that is written stays. The caller holds Store.w.
-func (l *Log) drop(below penstock.Position) error {
+// drop takes the leading files out of the log that lie wholly below pos, to be deleted at a time. The file that is written stays. It reports
+// their bytes. The caller holds Store.w.
+func (l *Log) drop(below penstock.Position, at time.Time) (freed int64) {
 	for len(l.files) > 1 && l.files[0].end() <= below {
 		f := l.files[0]
-		if err := l.st.d.Remove(l.fileName(f.start)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("commit log: %w", err)
-		}
+		l.retired = append(l.retired, retired{l.fileName(f.start), at})
+		freed += f.size
 		l.mu.Lock()
 		l.files = append([]*logFile(nil), l.files[1:]...)
 		l.mu.Unlock()
@@ -339,7 +400,7 @@ func (l *Log) drop(below penstock.Position) error {
 			f.h.Release()
 		}
 	}
-	return nil
+	return freed
 }
 
 // close gives up the files.
@@ -350,6 +411,7 @@ func (l *Log) close() {
 		return
 	}
 	l.closed = true
+	l.dropNext()
 	for _, f := range l.files {
 		if f.h != nil {
 			f.h.Release()

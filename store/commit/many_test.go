@@ -56,7 +56,7 @@ func (m *many) open() {
 	m.t.Helper()
 	m.d = disk.New(m.fs, disk.Options{SyncAllFrom: -1})
 	var err error
-	m.s, err = New(m.d, m.f, Options{FileBytes: 4 << 10, QueueEntries: suiteEntries, IndexSlots: 16, IndexEntries: 100, tail: 16, block: 16})
+	m.s, err = New(m.d, m.f, Options{FileBytes: 4 << 10, QueueEntries: suiteEntries, IndexSlots: 16, IndexEntries: 100, tail: 16, block: 16, inline: true})
 	m.must(err)
 	m.ps = nil
 	for i := range m.want {

@@ -27,7 +27,7 @@ func (s *Store) recover() error {
 			return err
 		}
 	}
-	if err := s.listFiles(); err != nil {
+	if err := s.listFiles(c.pos); err != nil {
 		return err
 	}
 	if err := s.loadAll(&c); err != nil {
@@ -63,6 +63,13 @@ func (s *Store) recover() error {
 		if err := p.finish(); err != nil {
 			return err
 		}
+	}
+	if len(s.parts) == 0 {
+		return nil
+	}
+	// Files that were retired and not deleted by the process before.
+	if _, err := s.dropFiles(s.o.Now(), true); err != nil {
+		return err
 	}
 	if w.walked > 0 {
 		s.o.Logger.Info("commit log recovered", "format", s.f.Kind(), "from", c.pos, "end", w.pos, "batches", w.walked)
@@ -132,8 +139,8 @@ func (s *Store) settleNames() error {
 	return nil
 }
 
-// listFiles opens the files of the log.
-func (s *Store) listFiles() error {
+// listFiles opens the files of the log, which ends at pos if the last stop was clean: then the file behind it is the one that was made ahead of need.
+func (s *Store) listFiles(pos penstock.Position) error {
 	es, err := s.d.ReadDir(path.Join(s.dir, logDir))
 	if err != nil {
 		return err
@@ -148,6 +155,11 @@ func (s *Store) listFiles() error {
 			return err
 		}
 		s.log.files = append(s.log.files, &logFile{start: penstock.Position(start), size: e.Size, h: h})
+	}
+	if n := len(s.log.files); s.clean && n > 1 && s.log.files[n-1].start > pos {
+		f := s.log.files[n-1]
+		s.log.files = s.log.files[:n-1]
+		s.log.next = &ahead{start: f.start, h: f.h, zeroed: f.size}
 	}
 	for i, f := range s.log.files {
 		if i+1 < len(s.log.files) {

@@ -41,8 +41,20 @@ type Options struct {
 	NoIndex                  bool
 	IndexSlots, IndexEntries int
 
-	block int64 // entries of a queue that have one checksum. Tests have fewer.
-	tail  int   // entries of a queue in memory at which they are written; a sixteenth stays. Tests have fewer.
+	// NoWarm does not fill the next file of the log with zeros ahead of need (warmMapedFileEnable=false).
+	NoWarm bool
+	// DeleteHours are the hours of the day, local time, at which what is too old is deleted (deleteWhen); none: at any time.
+	DeleteHours []int
+	// CleanPercent, ForcePercent and RefusePercent are marks of how full the disk is: from the first on what is too old goes at any hour, from the second on the
+	// oldest files of the log go regardless of their age, from the third on writes are refused with penstock.ErrDiskFull until there is room. 0:
+	// never. RocketMQ has 75, 85 and 90: RocketCleanPercent and its like.
+	CleanPercent, ForcePercent, RefusePercent int
+	// Now is the clock by which files are deleted; default time.Now.
+	Now func() time.Time
+
+	inline bool  // what is done in the background is done at once, or not at all: in tests, where a seed must say all
+	block  int64 // entries of a queue that have one checksum. Tests have fewer.
+	tail   int   // entries of a queue in memory at which they are written; a sixteenth stays. Tests have fewer.
 }
 
 // The size of a file of the log: default, bounds. And what is the same for a queue.
@@ -68,6 +80,9 @@ func (o Options) withDefaults() Options {
 	if o.tail <= 0 {
 		o.tail = maxTail
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	if o.block <= 0 {
 		o.block = queueBlock
 	}
@@ -82,11 +97,15 @@ func (o Options) withDefaults() Options {
 const (
 	defaultRetentionAge = 7 * 24 * time.Hour
 	defaultMaxBatch     = 1<<20 + 12
+	defaultDeleteDelay  = time.Minute
 )
 
 func withDefaults(c store.Config) store.Config {
 	if c.RetentionAge == 0 {
 		c.RetentionAge = defaultRetentionAge
+	}
+	if c.FileDeleteDelay == 0 {
+		c.FileDeleteDelay = defaultDeleteDelay
 	}
 	if c.MaxBatchBytes == 0 {
 		c.MaxBatchBytes = defaultMaxBatch
@@ -112,8 +131,16 @@ type Store struct {
 
 	checking sync.Mutex // one checkpoint at a time
 
-	w     sync.Mutex // held over the write to the log
-	names *names     // of the message format
+	background sync.WaitGroup // goroutines that make files and clean
+	cleaning   atomic.Bool    // one of them cleans
+	zeros      []byte
+
+	w        sync.Mutex // held over the write to the log
+	unseen   int64      // guarded by w: bytes appended since the last look at the disk
+	looked   bool       // guarded by w
+	stopping bool       // guarded by w: nothing more is begun in the background
+	refusing bool       // guarded by w: the disk was too full at the last look
+	names    *names     // of the message format
 
 	keys *index.Index // of the message format; nil for none
 
@@ -128,7 +155,7 @@ var _ store.Store = (*Store)(nil)
 // the log.
 func New(d *disk.Disk, f store.Format, o Options) (*Store, error) {
 	s := &Store{d: d, f: f, o: o.withDefaults(), dir: path.Join(rootDir, f.Kind().String()), messages: f.Kind() == penstock.FormatMessage,
-		names: newNames(), parts: map[penstock.PartitionID]*Partition{}}
+		names: newNames(), zeros: make([]byte, zeroPiece), parts: map[penstock.PartitionID]*Partition{}}
 	s.log = newLog(s)
 	if err := s.recover(); err != nil {
 		s.log.close()
@@ -210,7 +237,8 @@ func (s *Store) Remove(id penstock.PartitionID) error {
 	s.w.Lock()
 	s.names.drop(id)
 	s.w.Unlock()
-	return s.dropFiles()
+	_, err := s.dropFiles(s.o.Now(), false)
+	return err
 }
 
 // List names the partitions that have a directory.
@@ -386,9 +414,16 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.mu.Unlock()
+	s.log.stopNext()
+	s.background.Wait()
 	var err error
 	if !s.marker.Load() {
 		if err = s.checkpoint(); err == nil {
+			s.w.Lock()
+			err = s.log.purge(time.Time{})
+			s.w.Unlock()
+		}
+		if err == nil {
 			err = s.d.WriteFile(path.Join(s.dir, cleanFile), appendClean(nil, s.seq.Load()))
 		}
 	}

@@ -84,7 +84,7 @@ func factory(f store.Format, batch func(storetest.Spec) penstock.Batch, fileByte
 	fac := storetest.Factory{
 		Format: f,
 		Open: func(d *disk.Disk) (store.Store, error) {
-			s, err := New(d, f, Options{FileBytes: fileBytes, QueueEntries: suiteEntries, IndexSlots: 16, IndexEntries: 100, tail: 32, block: 16})
+			s, err := New(d, f, Options{FileBytes: fileBytes, QueueEntries: suiteEntries, IndexSlots: 16, IndexEntries: 100, tail: 32, block: 16, inline: true})
 			if err != nil {
 				return nil, err
 			}

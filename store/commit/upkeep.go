@@ -64,9 +64,24 @@ func (p *Partition) Retain(now time.Time, limit penstock.Offset) (int64, error) 
 	if err := p.ready(); err != nil {
 		return 0, err
 	}
-	n, freed := p.expired(now, limit)
+	n, freed := p.expired(now, limit, p.st.due(now))
+	if err := p.giveUp(n); err != nil {
+		return 0, err
+	}
+	if n > 0 {
+		if _, err := p.st.dropFiles(now, false); err != nil {
+			return freed, err
+		}
+	}
+	p.st.w.Lock()
+	defer p.st.w.Unlock()
+	return freed, p.st.log.purge(now)
+}
+
+// giveUp gives up the first n groups. The caller holds own, and sees to the log's files.
+func (p *Partition) giveUp(n int) error {
 	if n == 0 {
-		return 0, nil
+		return nil
 	}
 	idx, first := p.q.count, p.end
 	if n < len(p.q.groups) {
@@ -78,7 +93,7 @@ func (p *Partition) Retain(now time.Time, limit penstock.Offset) (int64, error) 
 	f.bad = slices.DeleteFunc(slices.Clone(f.bad), func(b badRange) bool { return b.to <= first })
 	f.cuts = p.st.pruned(f.cuts)
 	if err := p.writeFacts(f); err != nil {
-		return 0, err
+		return err
 	}
 	p.mu.Lock()
 	old := p.q.first
@@ -87,11 +102,11 @@ func (p *Partition) Retain(now time.Time, limit penstock.Offset) (int64, error) 
 	p.q.first = idx
 	p.mu.Unlock()
 	p.trimQueue(old)
-	return freed, p.st.dropFiles()
+	return nil
 }
 
-// expired is how many of the oldest groups need not be kept, and their bytes. The caller holds own.
-func (p *Partition) expired(now time.Time, limit penstock.Offset) (n int, freed int64) {
+// expired is how many of the oldest groups need not be kept, and their bytes. What is too old counts if it is due. The caller holds own.
+func (p *Partition) expired(now time.Time, limit penstock.Offset, due bool) (n int, freed int64) {
 	c, active := p.config(), p.st.log.startOf(penstock.Position(p.st.log.end.Load()))
 	var total int64
 	for _, g := range p.q.groups {
@@ -106,7 +121,7 @@ func (p *Partition) expired(now time.Time, limit penstock.Offset) (n int, freed 
 		if next > limit {
 			break
 		}
-		old := c.RetentionAge >= 0 && g.maxAt >= 0 && g.maxAt < oldest
+		old := due && c.RetentionAge >= 0 && g.maxAt >= 0 && g.maxAt < oldest
 		large := c.RetentionBytes > 0 && total-g.bytes >= c.RetentionBytes
 		if !old && !large && (next > p.facts.start || g.file == active) {
 			break
@@ -142,8 +157,9 @@ func (s *Store) pruned(cuts []cut) []cut {
 	return slices.DeleteFunc(slices.Clone(cuts), func(c cut) bool { return c.at <= first })
 }
 
-// dropFiles removes the files of the log that no partition keeps anything in.
-func (s *Store) dropFiles() error {
+// dropFiles removes the files of the log that no partition keeps anything in: at once, or when the longest FileDeleteDelay of the partitions
+// is over. It reports their bytes.
+func (s *Store) dropFiles(now time.Time, atOnce bool) (int64, error) {
 	s.w.Lock()
 	defer s.w.Unlock()
 	s.log.mu.RLock()
@@ -154,23 +170,28 @@ func (s *Store) dropFiles() error {
 	}
 	s.log.mu.RUnlock()
 	if n < 2 {
-		return nil
+		return 0, nil
 	}
-	below := penstock.Position(s.log.end.Load())
+	below, delay := penstock.Position(s.log.end.Load()), time.Duration(0)
 	for _, p := range s.all() {
 		p.mu.RLock()
 		if !p.closed && len(p.q.groups) > 0 {
 			below = min(below, p.q.groups[0].file)
 		}
+		delay = max(delay, p.cfg.FileDeleteDelay)
 		p.mu.RUnlock()
 		if below < first {
-			return nil
+			return 0, nil
 		}
 	}
-	if err := s.log.drop(below); err != nil {
-		return err
+	if atOnce {
+		delay = 0
 	}
-	return s.trimKeys()
+	freed := s.log.drop(below, now.Add(delay))
+	if atOnce {
+		now = time.Time{} // what waits goes as well
+	}
+	return freed, errors.Join(s.log.purge(now), s.trimKeys())
 }
 
 // Truncate cuts everything from the batch on that holds end, or begins behind it. The log is shared and stays as it is: the batches
