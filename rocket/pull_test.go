@@ -381,30 +381,34 @@ func TestOffsetsByTime(t *testing.T) {
 	}
 }
 
-// TestZeroCopy: a large answer of messages that lie one behind another leaves by sendfile, all of it, in one call or a few, and the account says so.
+// TestZeroCopy: a large answer of messages that lie one behind another leaves by sendfile, all of it, and the account says so; in either
+// layout.
 func TestZeroCopy(t *testing.T) {
-	k := &countedKernel{}
-	h := buildWire(t, t.TempDir(), nil, func(o *wire.Options) { o.Kernel = k })
-	h.topic("t", 1, nil)
-	c := dial(t, h.addr, remoting.JSON)
-	body := []byte(strings.Repeat("x", 10_000))
-	for range 20 {
-		if r := c.ask(310, sendV2("t", 0, ""), body); r.code != codeSuccess {
-			t.Fatalf("%+v", r)
-		}
-	}
-	before := k.sendfiles.Load()
-	r := c.ask(11, pullOf("t", 0, 0, "*"), nil)
-	if n := len(r.messages(t)); n != 20 || len(r.body) < 200_000 {
-		t.Fatalf("%d messages, %d bytes", n, len(r.body))
-	}
-	h.stop()
-	for _, l := range h.account.Lines() {
-		if l.Path != metric.PathSendfile.String() || l.Topic != "t" || l.Listener != brokerName || l.Bytes != int64(len(r.body)) {
-			t.Errorf("%+v", l)
-		}
-	}
-	if n := k.sendfiles.Load() - before; n == 0 || k.sent.Load() != int64(len(r.body)) {
-		t.Errorf("%d calls of sendfile for %d of %d bytes", n, k.sent.Load(), len(r.body))
+	for _, layout := range []penstock.Layout{penstock.LayoutSegment, penstock.LayoutCommit} {
+		t.Run(layout.String(), func(t *testing.T) {
+			k := &countedKernel{}
+			h := buildWire(t, t.TempDir(), nil, func(o *wire.Options) { o.Kernel = k })
+			h.make(meta.NewTopic{Name: "t", Format: penstock.FormatMessage, Layout: layout, Partitions: 1})
+			c := dial(t, h.addr, remoting.JSON)
+			body := []byte(strings.Repeat("x", 10_000))
+			for range 20 {
+				if r := c.ask(310, sendV2("t", 0, ""), body); r.code != codeSuccess {
+					t.Fatalf("%+v", r)
+				}
+			}
+			r := c.ask(11, pullOf("t", 0, 0, "*"), nil)
+			if n := len(r.messages(t)); n != 20 || len(r.body) < 200_000 {
+				t.Fatalf("%d messages, %d bytes", n, len(r.body))
+			}
+			h.stop()
+			for _, l := range h.account.Lines() {
+				if l.Path != metric.PathSendfile.String() || l.Topic != "t" || l.Listener != brokerName || l.Bytes != int64(len(r.body)) {
+					t.Errorf("%+v", l)
+				}
+			}
+			if n := k.sendfiles.Load(); n == 0 || k.sent.Load() != int64(len(r.body)) || k.copies.Load() != 0 {
+				t.Errorf("%d calls of sendfile for %d of %d bytes, %d reads", n, k.sent.Load(), len(r.body), k.copies.Load())
+			}
+		})
 	}
 }
