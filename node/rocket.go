@@ -119,7 +119,9 @@ type sharedLog interface {
 
 // rocketRuntime are the figures of the node that RocketMQ's tools show.
 func (n *Node) rocketRuntime() rocket.Runtime {
-	r := rocket.Runtime{Started: penstock.Timestamp(n.began.UnixMilli()), EarliestTime: penstock.NoTimestamp}
+	r := rocket.Runtime{
+		Started: penstock.Timestamp(n.began.UnixMilli()), EarliestTime: penstock.NoTimestamp, LogDir: filepath.Join(n.info.Data, "commit", "message", "log"),
+	}
 	if sp, err := n.disk.Space(); err == nil {
 		r.DiskTotal, r.DiskFree = sp.Total, sp.Free
 	}

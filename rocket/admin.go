@@ -32,6 +32,8 @@ type Crews interface {
 
 // GroupAdmin knows which groups have committed offsets. group.Coordinator is the real one.
 type GroupAdmin interface {
+	// Exists reports whether anything was ever committed: else no group has read anything.
+	Exists() bool
 	List() ([]group.Description, error)
 	Read(name string, topics map[string][]int32, f func(topic string, partition int32, o group.Committed, ok bool)) error
 	Commit(name string, r *group.Commit, answer func(error))
@@ -49,6 +51,7 @@ type Runtime struct {
 	Started      penstock.Timestamp
 	DiskTotal    int64 // bytes of the data directory's file system
 	DiskFree     int64
+	LogDir       string            // where the shared log of messages lies
 	MinPosition  penstock.Position // of the shared log of messages
 	MaxPosition  penstock.Position
 	EarliestTime penstock.Timestamp // of the oldest message kept, NoTimestamp if there is none

@@ -26,7 +26,7 @@ func administered(t *testing.T) *house {
 			Groups: o.Groups.(*group.Coordinator),
 			Config: o.Topics.(*meta.Store),
 			Runtime: func() Runtime {
-				return Runtime{Started: 1, DiskTotal: 1000, DiskFree: 250, MaxPosition: 77, EarliestTime: penstock.NoTimestamp}
+				return Runtime{Started: 1, DiskTotal: 1000, DiskFree: 250, MaxPosition: 77, LogDir: "/x", EarliestTime: penstock.NoTimestamp}
 			},
 			BrokerConfig: func() map[string]string { return map[string]string{"brokerName": "broker-a", "aKey": "x"} },
 		}
@@ -162,6 +162,9 @@ func TestAdministerOffsets(t *testing.T) {
 	h := administered(t)
 	h.topic("T", 2, nil)
 	c := dial(t, h.addr, remoting.JSON)
+	// Before anything was committed nobody has read anything.
+	contains(t, c.body(300, fields{"topic": "T"}, ""), `{"groupList":[]}`)
+	contains(t, c.body(208, fields{"consumerGroup": "G"}, ""), `"offsetTable":{}`)
 	for range 5 {
 		c.body(310, sendV2("T", 0, props("TAGS", "a")), "hello")
 	}
@@ -240,7 +243,7 @@ func TestAdministerBroker(t *testing.T) {
 	h.topic("T", 1, nil)
 	c := dial(t, h.addr, remoting.JSON)
 	c.body(310, sendV2("T", 0, ""), "hello")
-	contains(t, c.body(28, nil, ""), `"brokerVersionDesc":"V5_5_0"`, `"msgPutTotalTodayNow":"1"`, `"commitLogDiskRatio":"0.75"`, `"commitLogMaxOffset":"77"`,
+	contains(t, c.body(28, nil, ""), `"brokerVersionDesc":"V5_5_0"`, `"msgPutTotalTodayNow":"1"`, `"commitLogDiskRatio":"0.75"`, `"commitLogMaxOffset":"77"`, `"commitLogDiskRatio_/x":"0.75"`, `"commitLogMinOffset":"-1"`, `"putMessageSizeTotal":"`, `"putLatency99":"`,
 		`"putTps":"`)
 	if got := c.body(26, nil, ""); got != "aKey=x\nbrokerName=broker-a\n" {
 		t.Fatalf("configuration %q", got)

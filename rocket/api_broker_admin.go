@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"penstock"
 	"penstock/rocket/remoting"
 )
 
@@ -67,11 +68,41 @@ func runtimeInfo(s *session, r *request) {
 			"timerReadBehind":                 "0", "timerOffsetBehind": "0", "timerCongestNum": "0", "timerEnqueueTps": "0.0", "timerDequeueTps": "0.0",
 			"EndTransactionQueueSize": "0", "EndTransactionThreadPoolQueueCapacity": "0",
 		}
+		if run.EarliestTime == penstock.NoTimestamp {
+			m["commitLogMinOffset"] = "-1" // nothing is there
+		}
+		if run.LogDir != "" {
+			m["commitLogDiskRatio_"+run.LogDir] = ratio(used)
+		}
+		f.putFigures(m, put)
 		for _, pool := range [...]string{"send", "pull", "litePull", "query", "ack"} {
 			m[pool+"ThreadPoolQueueSize"], m[pool+"ThreadPoolQueueCapacity"], m[pool+"ThreadPoolQueueHeadWaitTimeMills"] = "0", "0", "0"
 		}
 		return mustJSON(map[string]any{"table": m}), nil
 	})
+}
+
+// putFigures adds what is known of messages sent since the start. Times are those of the requests, the sync included, in milliseconds.
+func (f *Front) putFigures(m map[string]string, put int64) {
+	var size int64
+	if k, ok := f.meters.m.Load(meterKey{statBrokerPutSize, f.o.ClusterName}); ok {
+		size = k.(*meter).sum.Load()
+	}
+	var failed int64
+	var most, most99, most999 int64
+	for _, a := range f.broker.apis.list {
+		if a.right.op != opPub {
+			continue
+		}
+		failed += a.stats.failed()
+		most99, most999 = max(most99, a.stats.took.Quantile(0.99)), max(most999, a.stats.took.Quantile(0.999))
+		most = max(most, a.stats.took.Quantile(1))
+	}
+	ms := func(ns int64) string { return ratio(float64(ns) / 1e6) }
+	m["putMessageSizeTotal"], m["putMessageFailedTimes"] = number(size), number(failed)
+	m["putMessageAverageSize"] = strconv.FormatFloat(float64(size)/float64(max(put, 1)), 'f', 1, 64)
+	m["putLatency99"], m["putLatency999"] = ms(most99), ms(most999)
+	m["putMessageEntireTimeMax"] = number(most / 1e6)
 }
 
 func number(n int64) string { return strconv.FormatInt(n, 10) }

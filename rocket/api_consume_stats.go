@@ -47,6 +47,9 @@ type committed map[string]map[int32]penstock.Offset
 
 func (f *Front) committed(name string) (committed, error) {
 	c := committed{}
+	if !f.o.Admin.Groups.Exists() {
+		return c, nil
+	}
 	err := f.o.Admin.Groups.Read(name, nil, func(topic string, queue int32, o group.Committed, ok bool) {
 		if !ok {
 			return

@@ -202,8 +202,8 @@ func (f *Front) knownGroups() []string {
 			names[name] = true
 		}
 	}
-	if f.o.Admin.Groups != nil {
-		list, err := f.o.Admin.Groups.List()
+	if g := f.o.Admin.Groups; g != nil && g.Exists() {
+		list, err := g.List()
 		if err != nil {
 			f.o.Logger.Debug("groups are listed in part", "error", err)
 		}

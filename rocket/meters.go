@@ -17,6 +17,8 @@ const (
 	statSendBack     = "SNDBCK_PUT_NUMS"
 	statBrokerPut    = "BROKER_PUT_NUMS"
 	statBrokerGet    = "BROKER_GET_NUMS"
+
+	statBrokerPutSize = "BROKER_PUT_SIZE" // not one of RocketMQ's names
 )
 
 // groupKey is the key of what a group has got of a topic.
@@ -128,7 +130,7 @@ func (ms *meters) forget(topic string) {
 	ms.pulls.mu.Unlock()
 	ms.m.Range(func(key, _ any) bool {
 		k := key.(meterKey)
-		if k.name == statBrokerPut || k.name == statBrokerGet {
+		if k.name == statBrokerPut || k.name == statBrokerGet || k.name == statBrokerPutSize {
 			return true
 		}
 		if k.key == topic || strings.HasPrefix(k.key, topic+"@") {

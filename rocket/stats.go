@@ -57,11 +57,21 @@ func (s *apiStats) answered(c code) {
 	n.Inc()
 }
 
+// failed is how many requests were answered with another code than SUCCESS.
+func (s *apiStats) failed() (n int64) {
+	for i := range s.errors {
+		if c := s.errors[i].Load(); c != nil {
+			n += c.Value()
+		}
+	}
+	return n
+}
+
 // traffic counts what producers of one topic sent and had stored.
 type traffic struct {
 	bytes    *metric.Counter
 	messages *metric.Counter
-	meters   [3]*meter // of the topic's messages and bytes, and of all messages
+	meters   [4]*meter // of the topic's messages and bytes, and of all topics' messages and bytes
 }
 
 // add counts what was stored.
@@ -71,6 +81,7 @@ func (t *traffic) add(messages, bytes int) {
 	t.meters[0].add(int64(messages))
 	t.meters[1].add(int64(bytes))
 	t.meters[2].add(int64(messages))
+	t.meters[3].add(int64(bytes))
 }
 
 func topicLabels(topic string) []metric.Label {
@@ -81,9 +92,9 @@ func topicLabels(topic string) []metric.Label {
 func (f *Front) newTraffic(topic string) traffic {
 	l := topicLabels(topic)
 	now := f.o.Now()
-	return traffic{f.o.Metrics.Counter(descBytes, l...), f.o.Metrics.Counter(descMessages, l...), [3]*meter{
+	return traffic{f.o.Metrics.Counter(descBytes, l...), f.o.Metrics.Counter(descMessages, l...), [4]*meter{
 		f.meters.find(meterKey{statTopicPut, topic}, now), f.meters.find(meterKey{statTopicPutSize, topic}, now),
-		f.meters.find(meterKey{statBrokerPut, f.o.ClusterName}, now),
+		f.meters.find(meterKey{statBrokerPut, f.o.ClusterName}, now), f.meters.find(meterKey{statBrokerPutSize, f.o.ClusterName}, now),
 	}}
 }
 
