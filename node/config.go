@@ -121,8 +121,9 @@ const envPrefix = "PENSTOCK_"
 
 // Environment variables that name files with configurations.
 const (
-	EnvConfig      = envPrefix + "CONFIG"       // YAML
-	EnvKafkaConfig = envPrefix + "KAFKA_CONFIG" // Kafka's server.properties
+	EnvConfig       = envPrefix + "CONFIG"        // YAML
+	EnvKafkaConfig  = envPrefix + "KAFKA_CONFIG"  // Kafka's server.properties
+	EnvRocketConfig = envPrefix + "ROCKET_CONFIG" // RocketMQ's broker.conf
 )
 
 // Keys lists every configuration of a node, its own in the order in which they are best read, then the broker-wide

@@ -29,6 +29,9 @@ type RocketConfig struct {
 	PullWait  time.Duration
 	Expiry    time.Duration // a client that is not heard of is forgotten
 	Levels    []time.Duration
+	Index     bool // messages on the shared log are found by their keys
+	Slots     int  // of an index file
+	Entries   int  // of an index file
 }
 
 // vipAuto asks for the second listener two ports below the first, where RocketMQ's clients look for it.
@@ -72,6 +75,12 @@ func rocketSettings() []setting {
 		{Key{"rocket.client.expiry", "2m", "a RocketMQ client that sends no heartbeat for so long is forgotten", false},
 			duration(time.Second, func(c *Config) *time.Duration { return &c.Rocket.Expiry })},
 		{Key{"rocket.delay.levels", defaultLevels, "delays of RocketMQ's levels, from 1 on, which retries use too", false}, delayLevels},
+		{Key{"rocket.index", "true", "keep an index of the keys of messages on the shared log, by which they are found", false},
+			boolean(func(c *Config) *bool { return &c.Rocket.Index })},
+		{Key{"rocket.index.slots", "5000000", "slots of an index file, of four bytes each", false},
+			number(1, 100_000_000, func(c *Config) *int { return &c.Rocket.Slots })},
+		{Key{"rocket.index.entries", "20000000", "keys in an index file, of twenty bytes each", false},
+			number(2, 100_000_000, func(c *Config) *int { return &c.Rocket.Entries })},
 	}
 }
 

@@ -60,6 +60,7 @@ func TestEveryField(t *testing.T) {
 		"rocket.listen": "localhost:55", "rocket.namesrv.listen": "localhost:56", "rocket.vip.listen": "", "rocket.advertise": "r:57", "rocket.cluster": "c",
 		"rocket.broker.name": "b", "rocket.layout": "segment", "rocket.auto.create": "false", "rocket.default.queues": "58", "rocket.message.max": "59",
 		"rocket.pull.max.bytes": "60", "rocket.pull.max.count": "61", "rocket.pull.max.wait": "62s", "rocket.client.expiry": "63s", "rocket.delay.levels": "1s 1d",
+		"rocket.index": "false", "rocket.index.slots": "64", "rocket.index.entries": "65",
 	}
 	l, err := Load(Sources{Flags: other})
 	if err != nil {

@@ -21,7 +21,8 @@ func TestDocs(t *testing.T) {
 	docsOwn(&b)
 	docsTopics(&b)
 	docsAltered(&b)
-	docsKafka(&b)
+	docsForeign(&b, "Kafka's broker keys", "Kafka 4.3", "Kafka", "--kafka-config", KafkaKeys())
+	docsForeign(&b, "RocketMQ's broker keys", "RocketMQ 5.5.0", "RocketMQ", "--rocket-config", RocketKeys())
 	if *rewrite {
 		if err := os.WriteFile(docsFile, []byte(b.String()), 0o644); err != nil {
 			t.Fatal(err)
@@ -57,8 +58,9 @@ A value comes from the first of these that has one:
 1. a flag: those marked in the table, and ` + "`--set key=value`" + ` for every key;
 2. an environment variable;
 3. the YAML file that ` + "`--config`" + ` or ` + "`PENSTOCK_CONFIG`" + ` names, with dotted keys, nested ones, or both;
-4. Kafka's ` + "`server.properties`" + ` that ` + "`--kafka-config`" + ` or ` + "`PENSTOCK_KAFKA_CONFIG`" + ` names;
-5. the default.
+4. RocketMQ's ` + "`broker.conf`" + ` that ` + "`--rocket-config`" + ` or ` + "`PENSTOCK_ROCKET_CONFIG`" + ` names;
+5. Kafka's ` + "`server.properties`" + ` that ` + "`--kafka-config`" + ` or ` + "`PENSTOCK_KAFKA_CONFIG`" + ` names;
+6. the default.
 
 ` + "`penstock config print`" + ` shows every value with where it came from, and ` + "`penstock config check FILE...`" + ` finds everything that is wrong with
 files before a broker has them. Sizes are bytes or have a unit (64KiB, 1GiB; units count by 1024), times are such as 500ms, 30s, 5m, 7d. Names
@@ -156,20 +158,26 @@ func choose(yes bool, a, b string) string {
 	return b
 }
 
-func docsKafka(b *strings.Builder) {
-	keys := KafkaKeys()
+func docsForeign(b *strings.Builder, head, version, system, flag string, keys []KafkaKey) {
 	counts := map[KafkaStatus]int{}
 	for _, k := range keys {
 		counts[k.Status]++
 	}
-	fmt.Fprintf(b, "\n## Kafka's broker keys\n\nWhat becomes of all %d keys that a broker of Kafka 4.3 has, those that it does not document included, when `--kafka-config` reads\n"+
+	fmt.Fprintf(b, "\n## %s\n\nWhat becomes of all %d keys that a broker of %s has, those that it does not document included, when `%s` reads\n"+
 		"them: %s. **Honoured** sets a key of this broker, or is kept; **accepted** needs nothing here; **refused** asks for what is not\n"+
 		"served: the start tells it, and where it would break a promise, such as encryption, access rights or a number of copies, the broker does\n"+
-		"not start. Keys that no broker of Kafka has are told too; one that looks like a slip stops the start. **Altered** says of what is honoured whether\n"+
-		"it can be altered while the broker runs.\n\n", len(keys), countText(counts))
-	b.WriteString("| key | Kafka's default | status | altered | sets | why |\n|---|---|---|---|---|---|\n")
+		"not start. Keys that no broker of %s has are told too; one that looks like a slip stops the start.", head, len(keys), version, flag, countText(counts), system)
+	if system != "Kafka" {
+		fmt.Fprintf(b, "\n\n| key | %s's default | status | sets | why |\n|---|---|---|---|---|\n", system)
+	} else {
+		b.WriteString(" **Altered** says of what is\nhonoured whether it can be altered while the broker runs.\n\n| key | Kafka's default | status | altered | sets | why |\n|---|---|---|---|---|---|\n")
+	}
 	for _, k := range keys {
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", code(k.Name), code(k.Default), k.Status, altersWhile(k), code(k.To), cell(k.Why))
+		altered := ""
+		if system == "Kafka" {
+			altered = " | " + altersWhile(k)
+		}
+		fmt.Fprintf(b, "| %s | %s | %s%s | %s | %s |\n", code(k.Name), code(k.Default), k.Status, altered, code(k.To), cell(k.Why))
 	}
 }
 

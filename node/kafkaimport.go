@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"penstock/meta"
 )
 
-// Imported is what became of one entry of Kafka's server.properties.
+// Imported is what became of one entry of Kafka's server.properties or RocketMQ's broker.conf.
 type Imported struct {
+	System string      `json:"system"` // Kafka or RocketMQ
 	Line   int         `json:"line"`
 	Key    string      `json:"key"`
 	Value  string      `json:"value"` // hidden if it is a secret
@@ -25,8 +27,41 @@ type Imported struct {
 // like a slip.
 const KafkaUnknown KafkaStatus = "unknown"
 
-// importer reads Kafka's server.properties into a loader. Among several entries of a key the last counts, as in Java.
+// dialect is whose configuration is imported.
+type dialect struct {
+	name     string // in the source of a value: "kafka file server.properties:7 log.dirs"
+	system   string
+	version  string
+	table    func() []kafkaKey                   // sorted by name
+	stranger func(im *importer, p property) bool // deals with keys that are not in the table; false leaves it to the importer
+}
+
+// find returns the row of that name, nil if there is none.
+func (d *dialect) find(name string) *kafkaKey { return findIn(d.table(), name) }
+
+func findIn(table []kafkaKey, name string) *kafkaKey {
+	i, ok := slices.BinarySearchFunc(table, name, func(k kafkaKey, n string) int { return strings.Compare(k.Name, n) })
+	if !ok {
+		return nil
+	}
+	return &table[i]
+}
+
+// names lists the names of the table.
+func (d *dialect) names() []string {
+	var names []string
+	for _, k := range d.table() {
+		names = append(names, k.Name)
+	}
+	return names
+}
+
+// kafkaDialect is Kafka's server.properties.
+var kafkaDialect = dialect{name: "kafka", system: "Kafka", version: "4.3", table: func() []kafkaKey { return kafkaTable() }, stranger: kafkaStranger}
+
+// importer reads a file of another system into a loader. Among several entries of a key the last counts, as in Java.
 type importer struct {
+	d       *dialect
 	l       *loader
 	path    string
 	entries map[string]property
@@ -42,9 +77,9 @@ type pending struct {
 
 const hidden = "(hidden)"
 
-// kafkaFile imports a file. Its faults wait for settle.
-func (l *loader) kafkaFile(path string) *importer {
-	im := &importer{l: l, path: path, entries: map[string]property{}}
+// foreignFile imports a file. Its faults wait for settle.
+func (l *loader) foreignFile(d *dialect, path string) *importer {
+	im := &importer{d: d, l: l, path: path, entries: map[string]property{}}
 	if path == "" {
 		return im
 	}
@@ -61,7 +96,7 @@ func (l *loader) kafkaFile(path string) *importer {
 		entries[i].value = strings.TrimSpace(entries[i].value) // as Kafka does
 		p := entries[i]
 		if old, twice := im.entries[p.key]; twice {
-			l.warn(path, p.line, fmt.Sprintf("%s (%s): it is set in line %d already; the last one counts, as in Kafka", p.key, im.place(p.line), old.line))
+			l.warn(path, p.line, fmt.Sprintf("%s (%s): it is set in line %d already; the last one counts, as in %s", p.key, im.place(p.line), old.line, d.system))
 		}
 		im.entries[p.key] = p
 	}
@@ -73,12 +108,14 @@ func (l *loader) kafkaFile(path string) *importer {
 	return im
 }
 
-func (im *importer) place(line int) string { return fmt.Sprintf("kafka file %s:%d", im.path, line) }
+func (im *importer) place(line int) string {
+	return fmt.Sprintf("%s file %s:%d", im.d.name, im.path, line)
+}
 
 // fault notes what is wrong with an entry.
 func (im *importer) fault(p property, to, problem string) {
 	value := p.value
-	if k := findKafkaKey(p.key); k == nil || k.secret() {
+	if k := im.d.find(p.key); k == nil || k.secret() {
 		value = ""
 	}
 	im.pending = append(im.pending, pending{
@@ -88,12 +125,12 @@ func (im *importer) fault(p property, to, problem string) {
 
 // entry does with one entry what the table says.
 func (im *importer) entry(p property) {
-	k := findKafkaKey(p.key)
+	k := im.d.find(p.key)
 	if k == nil {
 		im.stranger(p)
 		return
 	}
-	done := Imported{Line: p.line, Key: p.key, Value: p.value, Status: k.Status, Why: k.Why}
+	done := Imported{System: im.d.system, Line: p.line, Key: p.key, Value: p.value, Status: k.Status, Why: k.Why}
 	if k.secret() {
 		done.Value = hidden
 	}
@@ -108,7 +145,7 @@ func (im *importer) entry(p property) {
 		return
 	}
 	if k.Status == KafkaRefused && p.value == k.Default {
-		at.Status, at.Why = KafkaAccepted, "it is Kafka's default, as if it were left out"
+		at.Status, at.Why = KafkaAccepted, "it is "+im.d.system+"'s default, as if it were left out"
 	}
 	if k.take == nil {
 		return
@@ -133,57 +170,59 @@ func (im *importer) entry(p property) {
 // listenerKey is a configuration of one listener alone.
 var listenerKey = regexp.MustCompile(`^listener\.name\.[^.]+\.(.+)$`)
 
-// stranger notes an entry that no broker of Kafka 4.3 has by that name.
+// note tells what becomes of an entry that is not in the table.
+func (im *importer) note(p property, status KafkaStatus, why string) {
+	im.l.imported = append(im.l.imported, Imported{System: im.d.system, Line: p.line, Key: p.key, Value: hidden, Status: status, Why: why})
+}
+
+// stranger notes an entry that no broker of the system has by that name.
 func (im *importer) stranger(p property) {
-	note := func(status KafkaStatus, why string) {
-		im.l.imported = append(im.l.imported, Imported{Line: p.line, Key: p.key, Value: hidden, Status: status, Why: why})
-	}
-	if m := listenerKey.FindStringSubmatch(p.key); m != nil {
-		for _, name := range listenerTails(m[1]) {
-			if k := findKafkaKey(name); k != nil {
-				note(KafkaRefused, "one listener alone cannot be configured. Of "+name+": "+strings.TrimSpace(string(k.Status)+" "+k.Why))
-				return
-			}
-		}
-		note(KafkaRefused, "one listener alone cannot be configured")
+	if im.d.stranger(im, p) {
 		return
 	}
-	if why := olderKey(p.key); why != "" {
-		note(KafkaRefused, why)
-		return
-	}
-	for _, prefix := range []string{"rsm.config.", "rlmm.config.", "config.providers."} {
-		if strings.HasPrefix(p.key, prefix) {
-			note(KafkaRefused, "it is for a class of Java, which cannot be loaded here")
-			return
-		}
-	}
-	if k, ok := meta.Lookup(p.key); ok && k.Broker != "" {
-		note(KafkaUnknown, "it is a topic's; the broker's is called "+k.Broker)
-		im.fault(p, "", "it is a topic's, and does nothing here; the broker's is called "+k.Broker)
-		return
-	}
-	if near := meta.Nearest(p.key, kafkaKeyNames()); near != "" {
-		note(KafkaUnknown, "did you mean "+near+"?")
+	if near := meta.Nearest(p.key, im.d.names()); near != "" {
+		im.note(p, KafkaUnknown, "did you mean "+near+"?")
 		im.fault(p, "", "unknown")
 		im.pending[len(im.pending)-1].fault.Suggest = near
 		return
 	}
-	note(KafkaUnknown, "no broker of Kafka 4.3 has it")
+	im.note(p, KafkaUnknown, "no broker of "+im.d.system+" "+im.d.version+" has it")
+}
+
+// kafkaStranger deals with keys that no broker of Kafka 4.3 has by that name.
+func kafkaStranger(im *importer, p property) bool {
+	if m := listenerKey.FindStringSubmatch(p.key); m != nil {
+		for _, name := range listenerTails(m[1]) {
+			if k := findKafkaKey(name); k != nil {
+				im.note(p, KafkaRefused, "one listener alone cannot be configured. Of "+name+": "+strings.TrimSpace(string(k.Status)+" "+k.Why))
+				return true
+			}
+		}
+		im.note(p, KafkaRefused, "one listener alone cannot be configured")
+		return true
+	}
+	if why := olderKey(p.key); why != "" {
+		im.note(p, KafkaRefused, why)
+		return true
+	}
+	for _, prefix := range []string{"rsm.config.", "rlmm.config.", "config.providers."} {
+		if strings.HasPrefix(p.key, prefix) {
+			im.note(p, KafkaRefused, "it is for a class of Java, which cannot be loaded here")
+			return true
+		}
+	}
+	if k, ok := meta.Lookup(p.key); ok && k.Broker != "" {
+		im.note(p, KafkaUnknown, "it is a topic's; the broker's is called "+k.Broker)
+		im.fault(p, "", "it is a topic's, and does nothing here; the broker's is called "+k.Broker)
+		return true
+	}
+	return false
 }
 
 // listenerTails are the names under which the rest of a listener's key may be in the table: SASL's have the mechanism before.
 func listenerTails(rest string) []string {
 	_, after, _ := strings.Cut(rest, ".")
 	return []string{rest, after}
-}
-
-func kafkaKeyNames() []string {
-	var names []string
-	for _, k := range kafkaTable() {
-		names = append(names, k.Name)
-	}
-	return names
 }
 
 var providerRef = regexp.MustCompile(`\$\{([^}:]+):[^}]*\}`)

@@ -63,14 +63,7 @@ var kafkaTable = sync.OnceValue(func() []kafkaKey {
 })
 
 // findKafkaKey returns the row of that name, nil if Kafka has none.
-func findKafkaKey(name string) *kafkaKey {
-	table := kafkaTable()
-	i, ok := slices.BinarySearchFunc(table, name, func(k kafkaKey, n string) int { return strings.Compare(k.Name, n) })
-	if !ok {
-		return nil
-	}
-	return &table[i]
-}
+func findKafkaKey(name string) *kafkaKey { return findIn(kafkaTable(), name) }
 
 // family makes rows that share their status and their reason from lines of name, type and default.
 func family(status KafkaStatus, why, lines string) []kafkaKey {

@@ -17,10 +17,11 @@ import (
 
 // Sources are where values come from; each goes before those above it.
 type Sources struct {
-	Kafka string            // path of a server.properties of Kafka, or empty
-	File  string            // path of a YAML file, or empty
-	Env   []string          // environment, as os.Environ has it
-	Flags map[string]string // by key; Source says "flag"
+	Kafka  string            // path of a server.properties of Kafka, or empty
+	Rocket string            // path of a broker.conf of RocketMQ, or empty
+	File   string            // path of a YAML file, or empty
+	Env    []string          // environment, as os.Environ has it
+	Flags  map[string]string // by key; Source says "flag"
 }
 
 // Value is a configuration in force and where it comes from.
@@ -36,7 +37,7 @@ type Value struct {
 type Loaded struct {
 	Config   Config
 	Values   []Value    // every key, in the order of Keys
-	Imported []Imported // every entry of Sources.Kafka, in the file's order
+	Imported []Imported // every entry of Sources.Kafka and then of Sources.Rocket, in the order of the files
 	Warnings []string   // what was not understood and does no harm
 }
 
@@ -71,7 +72,7 @@ func newLoader() *loader {
 	return l
 }
 
-// Load reads all sources: defaults, Kafka's file, YAML file, environment, flags, each going before those ahead of it. A value
+// Load reads all sources: defaults, Kafka's file, RocketMQ's file, YAML file, environment, flags, each going before those ahead of it. A value
 // is checked wherever it comes from, and so are sound values against each other. All faults are reported at once, as a
 // *ConfigError.
 func Load(s Sources) (*Loaded, error) {
@@ -93,13 +94,14 @@ func Load(s Sources) (*Loaded, error) {
 
 // read reads the sources and checks what they say.
 func (l *loader) read(s Sources) *Config {
-	im := l.kafkaFile(s.Kafka)
+	kafka, rocket := l.foreignFile(&kafkaDialect, s.Kafka), l.foreignFile(&rocketDialect, s.Rocket)
 	l.file(s.File)
 	l.environment(s.Env)
 	for _, name := range slices.Sorted(maps.Keys(s.Flags)) {
 		l.put(name, s.Flags[name], origin{text: "flag --" + FlagName(name)})
 	}
-	im.settle()
+	kafka.settle()
+	rocket.settle()
 	c := &Config{TopicDefault: map[string]string{}}
 	ownKeys := len(l.settings) - len(topicSettings())
 	for i, v := range l.values {
@@ -158,6 +160,8 @@ func (l *loader) unknown(name string, from origin) {
 	switch k := findKafkaKey(name); {
 	case k != nil && k.To != "":
 		f.Problem = "it is Kafka's; here it is called " + k.To + ". --kafka-config reads a file with Kafka's keys"
+	case rocketDialect.find(name) != nil:
+		f.Problem = "it is RocketMQ's. --rocket-config reads a file with RocketMQ's keys"
 	case k != nil:
 		f.Problem = "it is Kafka's, and not one that this broker has: " + k.Why
 	default:
@@ -254,7 +258,7 @@ func (l *loader) mapping(path, prefix string, n *yaml.Node, seen map[string]int,
 var orchestrated = regexp.MustCompile(`^PENSTOCK_(.*_)?(SERVICE_(HOST|PORT)|PORT)(_.*)?$`)
 
 // otherVariables have the prefix and are no configuration of a broker: they name its files, or are the command line's.
-var otherVariables = []string{EnvConfig, EnvKafkaConfig, envPrefix + "BROKERS"}
+var otherVariables = []string{EnvConfig, EnvKafkaConfig, EnvRocketConfig, envPrefix + "BROKERS"}
 
 // environment reads variables with the prefix. One that is not known is a fault if it looks like a slip, else it may be
 // somebody else's.

@@ -159,7 +159,7 @@ func TestRocket(t *testing.T) {
 
 // TestRocketFinds: a message is found by the position that its id holds, and by its key, in both layouts.
 func TestRocketFinds(t *testing.T) {
-	for _, layout := range []string{"commit"} {
+	for _, layout := range []string{"commit", "segment"} {
 		n := start(t, t.TempDir(), map[string]string{"commit.file.bytes": "4MiB", "rocket.layout": layout})
 		r := dial(t, n.Info().Rocket)
 		for i := range 3 {

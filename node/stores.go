@@ -65,7 +65,10 @@ func storeDir(key replica.StoreKey) string {
 // openStore makes the store of a layout and a format.
 func openStore(d *disk.Disk, key replica.StoreKey, f store.Format, c *Config, log *slog.Logger) (store.Store, error) {
 	if key.Layout == penstock.LayoutCommit {
-		return commit.New(d, f, commit.Options{Logger: log, FileBytes: c.CommitFile, DelayLevels: c.Rocket.Levels})
+		return commit.New(d, f, commit.Options{
+			Logger: log, FileBytes: c.CommitFile, DelayLevels: c.Rocket.Levels,
+			NoIndex: !c.Rocket.Index, IndexSlots: c.Rocket.Slots, IndexEntries: c.Rocket.Entries,
+		})
 	}
 	return segment.New(d, f, segment.Options{Logger: log, IndexCache: c.IndexCache, ZeroAhead: orNever(c.ZeroAhead)})
 }

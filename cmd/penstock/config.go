@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -16,10 +17,11 @@ import (
 
 // settings are the flags that make up a node's configuration.
 type settings struct {
-	file  string
-	kafka string
-	set   []string
-	keys  map[string]*string // by key, for those with a flag of their own
+	file   string
+	kafka  string
+	rocket string
+	set    []string
+	keys   map[string]*string // by key, for those with a flag of their own
 }
 
 // addSettings gives a command the flags of a node's configuration.
@@ -41,6 +43,7 @@ func addSettings(c *cobra.Command) *settings {
 	}
 	f.StringVar(&s.file, "config", "", "YAML file with any of the keys that config print lists")
 	f.StringVar(&s.kafka, "kafka-config", "", "Kafka's server.properties; what it sets and what not is told")
+	f.StringVar(&s.rocket, "rocket-config", "", "RocketMQ's broker.conf; what it sets and what not is told")
 	f.StringArrayVar(&s.set, "set", nil, "any key as `key=value`, may be repeated: --set log.segment.bytes=268435456")
 	return s
 }
@@ -64,7 +67,7 @@ func (s *settings) load(c *cobra.Command) (*node.Loaded, error) {
 		flags[key] = value
 	}
 	return node.Load(node.Sources{
-		Kafka: cmp.Or(s.kafka, os.Getenv(node.EnvKafkaConfig)), File: cmp.Or(s.file, os.Getenv(node.EnvConfig)),
+		Kafka: cmp.Or(s.kafka, os.Getenv(node.EnvKafkaConfig)), Rocket: cmp.Or(s.rocket, os.Getenv(node.EnvRocketConfig)), File: cmp.Or(s.file, os.Getenv(node.EnvConfig)),
 		Env: os.Environ(), Flags: flags,
 	})
 }
@@ -90,7 +93,7 @@ func newConfig() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newConfigPrint(), newConfigCheck(), newConfigTopics(), newConfigKafka())
+	c.AddCommand(newConfigPrint(), newConfigCheck(), newConfigTopics(), newConfigKafka(), newConfigRocket())
 	e := &cli.Env{}
 	e.Mount(c, admin.ConfigCommands(e)...)
 	return c
@@ -100,9 +103,9 @@ func newConfigPrint() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "print",
 		Short: "Show every configuration of the broker, and where its value comes from",
-		Long: `Shows what serve would run with: defaults, then Kafka's server.properties, the YAML file, the environment and
-flags, each going before those ahead of it. Nothing is started. Of a server.properties, what is not honoured is told on
-standard error.`,
+		Long: `Shows what serve would run with: defaults, then Kafka's server.properties, RocketMQ's broker.conf, the YAML file, the environment and
+flags, each going before those ahead of it. Nothing is started. Of a server.properties or a broker.conf, what is not honoured is
+told on standard error.`,
 		Example: `  penstock config print
   penstock config print --config penstock.yaml --set log.segment.bytes=268435456
   penstock config print --kafka-config server.properties --insecure
@@ -162,14 +165,14 @@ func newConfigCheck() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check FILE...",
 		Short: "Look for everything that is wrong with configuration files",
-		Long: `Reads files as serve would, each by itself: YAML files for --config, and Kafka's server.properties for
---kafka-config; which of them a file is says its name, or else its content. All faults are told at once, with their lines and
+		Long: `Reads files as serve would, each by itself: YAML files for --config, Kafka's server.properties for --kafka-config and
+RocketMQ's broker.conf for --rocket-config; which of them a file is say its name and its content. All faults are told at once, with their lines and
 with what was probably meant. Nothing is started.
 
   fault     a broker with this file does not start
   warning   it starts, and this is probably not what was meant
-  refused   of a server.properties: it asks for what this broker does not do, and the broker starts without it
-  unknown   no broker of Kafka has this key
+  refused   of Kafka's or RocketMQ's file: it asks for what this broker does not do, and the broker starts without it
+  unknown   no broker of Kafka, or RocketMQ, has this key
 
 With findings the exit code is 5.`,
 		Example: `  penstock config check penstock.yaml
@@ -281,16 +284,26 @@ func newConfigTopics() *cobra.Command {
 }
 
 func newConfigKafka() *cobra.Command {
+	return newForeign("kafka [KEY...]", "Kafka", "4.3", "--kafka-config", `  penstock config kafka
+  penstock config kafka log.retention.hours listeners -o json`, node.KafkaKeys())
+}
+
+func newConfigRocket() *cobra.Command {
+	return newForeign("rocket [KEY...]", "RocketMQ", "5.5", "--rocket-config", `  penstock config rocket
+  penstock config rocket flushDiskType fileReservedTime -o json`, node.RocketKeys())
+}
+
+// newForeign makes the command that shows what becomes of another system's configurations.
+func newForeign(use, system, version, flag, example string, keys []node.KafkaKey) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "kafka [KEY...]",
-		Short: "Show what becomes of Kafka's broker configurations",
-		Long: `Lists every configuration that a broker of Kafka 4.3 has, or those named: which key of this broker it sets when
---kafka-config reads it, or why it is accepted without effect or refused.`,
-		Example: `  penstock config kafka
-  penstock config kafka log.retention.hours listeners -o json`,
+		Use:   use,
+		Short: fmt.Sprintf("Show what becomes of %s's broker configurations", system),
+		Long: fmt.Sprintf(`Lists every configuration that a broker of %s %s has, or those named: which key of this broker it sets when
+%s reads it, or why it is accepted without effect or refused.`, system, version, flag),
+		Example: example,
 		ValidArgsFunction: func(_ *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
 			var names []string
-			for _, k := range node.KafkaKeys() {
+			for _, k := range keys {
 				if strings.HasPrefix(k.Name, begun) {
 					names = append(names, k.Name)
 				}
@@ -309,14 +322,14 @@ func newConfigKafka() *cobra.Command {
 			Why     string `json:"why,omitempty"`
 		}
 		rows := []row{}
-		for _, k := range node.KafkaKeys() {
+		for _, k := range keys {
 			if len(args) == 0 || slices.Contains(args, k.Name) {
 				rows = append(rows, row{k.Name, k.Type, k.Default, string(k.Status), k.To, k.Why})
 			}
 		}
 		for _, a := range args {
 			if !slices.ContainsFunc(rows, func(r row) bool { return r.Name == a }) {
-				return cli.NotFound("%s: no broker of Kafka 4.3 has it", a)
+				return cli.NotFound("%s: no broker of %s %s has it", a, system, version)
 			}
 		}
 		return e.Emit(rows, func(t *cli.Table) {

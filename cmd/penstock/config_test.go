@@ -102,15 +102,18 @@ func TestConfigPrintImport(t *testing.T) {
 func TestPrintImport(t *testing.T) {
 	var out bytes.Buffer
 	err := printImport(&out, []node.Imported{
-		{Key: "a.b", Value: "1", Status: node.KafkaRefused, Why: "it is not served"},
-		{Key: "c", Value: "2", Status: node.KafkaHonoured, To: "d", As: "2s"},
-		{Key: "e", Value: "3", Status: node.KafkaHonoured, Why: "not used: d is set by flag --d"},
+		{System: "Kafka", Key: "a.b", Value: "1", Status: node.KafkaRefused, Why: "it is not served"},
+		{System: "Kafka", Key: "c", Value: "2", Status: node.KafkaHonoured, To: "d", As: "2s"},
+		{System: "Kafka", Key: "e", Value: "3", Status: node.KafkaHonoured, Why: "not used: d is set by flag --d"},
+		{System: "RocketMQ", Key: "fileReservedTime", Value: "1", Status: node.KafkaHonoured, To: "log.retention.ms", As: "3600000"},
 	})
 	want := `Taken from Kafka's configuration:
   c=2  d=2s
   e=3        not used: d is set by flag --d
 Without effect, because it is not served:
   a.b=1    it is not served
+Taken from RocketMQ's configuration:
+  fileReservedTime=1  log.retention.ms=3600000
 `
 	if err != nil || out.String() != want {
 		t.Errorf("%v, got\n%s\nwant\n%s", err, out.String(), want)
@@ -140,6 +143,27 @@ func TestServeImports(t *testing.T) {
 	}
 	var config *node.ConfigError
 	if _, err := node.Load(node.Sources{Kafka: bad}); !errors.As(err, &config) || len(config.Faults) != 2 {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestRocketConfig: broker.conf is read by --rocket-config, looked at by config check, and its keys are told by config rocket.
+func TestRocketConfig(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "broker.conf")
+	if err := os.WriteFile(path, []byte("brokerName=b-7\ntransactionTimeOut=7000\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := run("config", "print", "--rocket-config", path, "-o", "json")
+	if err != nil || !strings.Contains(out, `"b-7"`) || !strings.Contains(out, "rocket file "+path+":1 brokerName") {
+		t.Errorf("%v, %s", err, out)
+	}
+	if out, err := run("config", "check", path); err == nil || !strings.Contains(out, "transactions are not served yet") || strings.Contains(out, "fault") {
+		t.Errorf("%v, %s", err, out)
+	}
+	if out, err := run("config", "rocket", "flushDiskType"); err != nil || !strings.Contains(out, "penstock.durability") {
+		t.Errorf("%v, %s", err, out)
+	}
+	if _, err := run("config", "rocket", "log.dirs"); err == nil || !strings.Contains(err.Error(), "no broker of RocketMQ 5.5 has it") {
 		t.Errorf("%v", err)
 	}
 }

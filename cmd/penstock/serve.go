@@ -26,7 +26,7 @@ func newServe() *cobra.Command {
 
 It listens on this machine alone unless told otherwise. Every flag is also a key of the YAML file (--config) and an environment
 variable (PENSTOCK_KAFKA_LISTEN); config print lists all keys. Flags go before the environment, that before the YAML file, and
-that before Kafka's server.properties (--kafka-config). Where the broker listens stands in the log's line "ready" and in
+that before RocketMQ's broker.conf (--rocket-config) and Kafka's server.properties (--kafka-config). Where the broker listens stands in the log's line "ready" and in
 endpoints.json in the data directory while it runs.`,
 		Example: `  penstock serve --data ./data
   penstock serve --data /var/lib/penstock --kafka-listen 127.0.0.1:0 --http-listen 127.0.0.1:0
@@ -90,7 +90,7 @@ func serve(l *node.Loaded) error {
 	return await(n, signals, log)
 }
 
-// tellImport tells what became of each entry of Kafka's server.properties: a table for a person, a line each for a program.
+// tellImport tells what became of each entry of Kafka's server.properties and RocketMQ's broker.conf: a table for a person, a line each for a program.
 func tellImport(entries []node.Imported, log *slog.Logger) {
 	if len(entries) > 0 && isatty.IsTerminal(os.Stderr.Fd()) {
 		_ = printImport(os.Stderr, entries) // nobody is there to read it
@@ -101,41 +101,47 @@ func tellImport(entries []node.Imported, log *slog.Logger) {
 		if i.Status == node.KafkaRefused || i.Status == node.KafkaUnknown {
 			level = slog.LevelWarn
 		}
-		log.Log(context.Background(), level, "imported from Kafka's configuration", "key", i.Key, "value", i.Value, "line", i.Line,
+		log.Log(context.Background(), level, "imported", "from", i.System, "key", i.Key, "value", i.Value, "line", i.Line,
 			"status", string(i.Status), "sets", i.To, "to", i.As, "why", i.Why)
 	}
 }
 
-// printImport shows the entries by what became of them.
+// printImport shows the entries by whose they are and what became of them.
 func printImport(out io.Writer, entries []node.Imported) error {
 	e := &cli.Env{Out: out}
 	return e.Emit(nil, func(t *cli.Table) {
-		for _, part := range []struct {
-			status node.KafkaStatus
-			head   string
-		}{
-			{node.KafkaHonoured, "Taken from Kafka's configuration:"},
-			{node.KafkaAccepted, "Needs nothing here:"},
-			{node.KafkaRefused, "Without effect, because it is not served:"},
-			{node.KafkaUnknown, "Not known to Kafka either:"},
-		} {
-			head := part.head
-			for _, i := range entries {
-				if i.Status != part.status {
-					continue
-				}
-				if head != "" {
-					t.Note("%s", head)
-					head = ""
-				}
-				sets := ""
-				if i.As != "" {
-					sets = i.To + "=" + i.As
-				}
-				t.Row("  "+i.Key+"="+i.Value, sets, i.Why)
+		for _, system := range []string{"Kafka", "RocketMQ"} {
+			for _, part := range []struct {
+				status node.KafkaStatus
+				head   string
+			}{
+				{node.KafkaHonoured, "Taken from " + system + "'s configuration:"},
+				{node.KafkaAccepted, "Needs nothing here:"},
+				{node.KafkaRefused, "Without effect, because it is not served:"},
+				{node.KafkaUnknown, "Not known to " + system + " either:"},
+			} {
+				printPart(t, entries, system, part.status, part.head)
 			}
 		}
 	})
+}
+
+// printPart shows the entries of one system of which the same became, under a heading if there are any.
+func printPart(t *cli.Table, entries []node.Imported, system string, status node.KafkaStatus, head string) {
+	for _, i := range entries {
+		if i.Status != status || i.System != system {
+			continue
+		}
+		if head != "" {
+			t.Note("%s", head)
+			head = ""
+		}
+		sets := ""
+		if i.As != "" {
+			sets = i.To + "=" + i.As
+		}
+		t.Row("  "+i.Key+"="+i.Value, sets, i.Why)
+	}
 }
 
 // await waits for a reason to stop, and stops.
