@@ -44,7 +44,7 @@ func TestParse(t *testing.T) {
 		{args: "all -short -rounds 2 -penstock " + binary, command: "all", rounds: 2, peers: "penstock kafka"},
 		{args: "syscalls -penstock " + binary, command: "syscalls", rounds: 3, peers: "penstock"},
 		{args: "latency -peers kafka", command: "latency", rounds: 3, peers: "kafka"}, // no binary needed
-		{args: "scale -short -wide 20 -connections 5 -penstock " + binary, command: "scale", rounds: 1, peers: "penstock"},
+		{args: "scale -short -wide 20 -connections 5 -penstock " + binary, command: "scale", rounds: 1, peers: "penstock kafka"},
 		{args: "scale -wide -1 -penstock " + binary, bad: true},
 		{args: "scale -connections -1 -penstock " + binary, bad: true},
 		{args: "cpu -wide 20 -penstock " + binary, bad: true},

@@ -50,7 +50,7 @@ func commands() []command {
 		{"latency", "end to end at a steady rate", both, latency},
 		{"syscalls", "which bytes leave by sendfile", penstock, syscalls},
 		{"idle", "start to first answer, memory at rest", both, idle},
-		{"scale", "many partitions and connections", penstock, scale},
+		{"scale", "many partitions and connections", both, scale},
 		{"floors", "the floors alone", "", floorsAlone},
 		{"profile", "where penstock spends its processor time", penstock, profile},
 	}

@@ -44,11 +44,17 @@ func scale(ctx context.Context, s *session) error {
 	out.set("%d partitions of one topic; batches of %d bytes, one a request, to the partitions in turn; 4 connections with 8 requests in flight each", s.wide, scaleBatch)
 	out.set("memory: growth of anonymous memory beside the same broker without the topic, at rest; files: growth of open descriptors")
 	out.set("kept: the rate with all partitions beside that with one, in turn; %s each, median of %d rounds", s.scaleTime(), s.rounds)
-	for _, name := range s.names() {
-		r := &scaleRun{s: s, out: out}
-		if err := r.run(ctx, name); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+	if s.starts(penstock) {
+		own := *s // with so many partitions Kafka is not asked
+		own.peers = penstock
+		r := &scaleRun{s: &own, out: out}
+		if err := r.run(ctx, penstock); err != nil {
+			return fmt.Errorf("%s: %w", penstock, err)
 		}
+		s.count = own.count
+	}
+	if err := breadth(ctx, s, out); err != nil {
+		return err
 	}
 	return out.print(s.out)
 }
