@@ -193,6 +193,9 @@ func (p *producePart) settleLater(res replica.AppendResult) {
 // settle takes the result of the append.
 func (p *producePart) settle(res replica.AppendResult) {
 	p.res = res
+	if p.route.messages && !p.route.stored {
+		p.res.Time = penstock.NoTimestamp
+	}
 	switch {
 	case res.Err != nil:
 		p.fail(res.Err)

@@ -45,7 +45,7 @@ func (c *fetchCall) readMessages(p *fetchPart, led *replica.Partition) {
 	var err error
 	v.extents, p.res, err = led.Read(ask, v.extents[:0])
 	if err == nil {
-		err = v.convert(ask.Max, p.route.topic.Settings.AppendTime, int64(c.front.o.Limits.ConvertBytes))
+		err = v.convert(ask.Max, p.route.stored, int64(c.front.o.Limits.ConvertBytes))
 	}
 	v.extents = penstock.ReleaseAll(v.extents)
 	if err != nil {

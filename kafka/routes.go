@@ -33,6 +33,7 @@ type route struct {
 	in       traffic       // what producers sent
 	rules    record.Rules  // but for the time
 	messages bool          // in the message format, which is translated
+	stored   bool          // of messages: their time is that of storing; else that of their birth
 	internal bool          // the broker's own: clients may read it and not write to it
 }
 
@@ -135,6 +136,7 @@ func (f *Front) newRoute(old *route, topic *meta.Topic) *route {
 		out:      f.o.Account.Tally(f.o.Listener, topic.Name),
 		rules:    rulesOf(&topic.Settings),
 		messages: topic.Format == penstock.FormatMessage,
+		stored:   topic.Configs["message.timestamp.type"] == "LogAppendTime", // the settings say so of all topics of messages
 		internal: shownInternal(topic) || rocketOwn[topic.Name],
 	}
 	r.in = f.newTraffic(topic.Name)
