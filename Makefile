@@ -37,9 +37,10 @@ unit: ## unit tests of both modules
 race: ## the concurrent rooms under the race detector
 	go test -race -short ./disk/... ./store/... ./wire/... ./replica/... ./group/... ./kafka/... ./meta/...
 
-short: build ## a short form of faults, clients and bench
+short: build ## a short form of faults, clients, tools and bench
 	go -C bench run ./faults -penstock $(BIN) -short all
 	go -C bench run ./clients -penstock $(BIN) -short
+	go -C bench run ./tools -penstock $(BIN) -short
 	go -C bench run ./cmd/bench syscalls -penstock $(BIN) -short
 
 faults: build ## the long fault loops: crash seeds, kill -9, power cuts, full disk, failing calls (needs root, about an hour)
