@@ -27,6 +27,7 @@ func apiSendBack() *api {
 // backCall is one message that is sent back.
 type backCall struct {
 	position penstock.Position
+	topic    string // of the message, as the client knows it; may be empty
 	group    string
 	level    int32 // asked for
 	most     int32 // times it may be consumed; negative: what the group says
@@ -39,7 +40,7 @@ var propertyTimer = []string{"TIMER_DELAY_SEC", "TIMER_DELAY_MS", "TIMER_DELIVER
 func sendBack(s *session, r *request) {
 	t := r.ticket()
 	q := r.Reader()
-	c := backCall{position: penstock.Position(q.Int64("offset")), group: q.Text("group"), level: q.Int32("delayLevel"), most: q.Int32Or("maxReconsumeTimes", -1)}
+	c := backCall{position: penstock.Position(q.Int64("offset")), topic: r.Text("originTopic"), group: q.Text("group"), level: q.Int32("delayLevel"), most: q.Int32Or("maxReconsumeTimes", -1)}
 	if err := q.Err(); err != nil {
 		s.fail(t, err)
 		return
@@ -64,11 +65,7 @@ func sendBack(s *session, r *request) {
 // back stores the copy. If it is refused the request is not answered yet; else it is, or will be once the copy is on disk.
 func (s *session) back(ctx context.Context, t ticket, c *backCall) (refused code, why string) {
 	f := s.front
-	extents, _, err := f.located(c.position)
-	if err != nil {
-		return codeSystemError, fmt.Sprintf("look message by offset failed, %d: %v", c.position, err)
-	}
-	b, err := load(extents)
+	b, err := f.storedAt(c.position, c.topic, s.store)
 	if err == nil {
 		err = message.Format{}.Verify(b)
 	}

@@ -330,6 +330,19 @@ func (f *Front) recordAt(at penstock.Position, topic string, host netip.AddrPort
 	return b, r, err
 }
 
+// storedAt is the message at a position, of a topic of either format.
+func (f *Front) storedAt(at penstock.Position, topic string, host netip.AddrPort) ([]byte, error) {
+	if ofRecord(at) {
+		b, _, err := f.recordAt(at, topic, host)
+		return b, err
+	}
+	extents, _, err := f.located(at)
+	if err != nil {
+		return nil, err
+	}
+	return load(extents)
+}
+
 // recordMessage is the record at an offset as a stored message.
 func (f *Front) recordMessage(r *route, led *replica.Partition, at penstock.Offset, host netip.AddrPort) ([]byte, error) {
 	var v translator

@@ -329,3 +329,25 @@ func TestRecordsDamaged(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// TestRecordsSendBack: a record that a consumer sends back comes to the group's retry topic as a message, with what it had.
+func TestRecordsSendBack(t *testing.T) {
+	h := build(t, "", nil)
+	topic := h.recordTopic("T", 2, nil)
+	h.produce(topic, 1, kgo.GzipCompression(), valuesOf(3, "a", "b", "c")...)
+	c := dial(t, h.addr, remoting.JSON)
+	m := c.ask(11, pullOf("T", 1, 0, "b"), nil).messages(t)[0]
+	c.body(36, back(m, 0), "")
+	waiting := h.all(delayTopic, 2)
+	if len(waiting) != 1 {
+		t.Fatalf("%d messages wait", len(waiting))
+	}
+	if w := waiting[0]; string(w.Body) != "b1" || property(w, "TAGS") != "b" || property(w, "RETRY_TOPIC") != "T" || w.Reconsumed != 1 ||
+		property(w, "ORIGIN_MESSAGE_ID") != message.OffsetID(m.StoreHost, m.Position) {
+		t.Errorf("%+v", w)
+	}
+	m.Position += 100
+	if r := c.ask(36, back(m, 0), nil); r.code != codeSystemError {
+		t.Errorf("sent back from behind the end: %+v", r)
+	}
+}
