@@ -118,6 +118,7 @@ func (c *produceCall) append() {
 		}
 		p.append(rules)
 	}
+	c.session.appendLone()
 }
 
 // refusal is why a part cannot be looked at further, whatever is in its batch.
@@ -164,12 +165,18 @@ func (p *producePart) append(rules record.Rules) {
 		p.appendMessages()
 		return
 	}
+	s := p.call.session
 	if b.Header.ProducerID == penstock.NoProducer {
-		p.call.session.stage(p)
+		s.appendLone()
+		s.stage(p)
 		return
 	}
-	p.call.session.appendTray()
+	s.appendTray()
 	p.call.pending.Add(1)
+	if p.route.topic.Layout == penstock.LayoutCommit {
+		s.lone = append(s.lone, p)
+		return
+	}
 	if p.appendAlone() {
 		p.call.pending.Add(-1) // never the last: the handler holds one
 	}
@@ -177,11 +184,16 @@ func (p *producePart) append(rules record.Rules) {
 
 // appendAlone appends the part's batch, and reports whether the result is there. If not it comes to settleLater.
 func (p *producePart) appendAlone() bool {
-	res, done := p.led.Append(replica.AppendRequest{Batches: p.batch[:], Acks: p.call.acks, Epoch: penstock.NoEpoch}, p.notify)
+	res, done := p.led.Append(p.request(), p.notify)
 	if done {
 		p.settle(res)
 	}
 	return done
+}
+
+// request is the part's batch as its log is given it.
+func (p *producePart) request() replica.AppendRequest {
+	return replica.AppendRequest{Batches: p.batch[:], Acks: p.call.acks, Epoch: penstock.NoEpoch}
 }
 
 // settleLater is the notify of Append: it comes from the goroutine that met the promise.

@@ -3,6 +3,7 @@ package kafka
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -10,6 +11,7 @@ import (
 
 	"penstock"
 	"penstock/disk/disktest"
+	"penstock/meta"
 )
 
 // sent is one request of a pipeline as a test made it.
@@ -32,11 +34,17 @@ func (s sent) batch(sequence int32) []byte {
 // TestGatherTwin: whatever is sent in one go, of several partitions, with and without sequences, with any acks, lies in
 // the log as if each request had been appended for itself in its turn, and is answered so.
 func TestGatherTwin(t *testing.T) {
-	h := build(t, "", nil)
+	t.Run("segment", func(t *testing.T) { gatherTwin(t, build(t, "", nil), penstock.LayoutSegment) })
+	t.Run("commit", func(t *testing.T) {
+		gatherTwin(t, build(t, "", nil, func(h *house) { h.shared = true }), penstock.LayoutCommit)
+	})
+}
+
+func gatherTwin(t *testing.T, h *house, l penstock.Layout) {
 	run := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		run++
-		topic := h.topic(fmt.Sprintf("t%d", run), 3, nil)
+		topic := h.laid(fmt.Sprintf("t%d", run), l, 3)
 		list := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) sent {
 			return sent{
 				partition: rapid.Int32Range(0, 2).Draw(rt, "partition"), acks: rapid.SampledFrom([]int16{-1, 0, 1}).Draw(rt, "acks"),
@@ -76,6 +84,49 @@ func TestGatherTwin(t *testing.T) {
 		c.answer(999, kmsg.NewPtrMetadataResponse(), 9)
 		h.sameLogs(rt, topic.ID, want)
 	})
+}
+
+// laid creates a topic of records with a layout.
+func (h *house) laid(name string, l penstock.Layout, partitions int) *meta.Topic {
+	h.t.Helper()
+	topic, err := h.meta.CreateTopic(h.ctx(), meta.NewTopic{Name: name, Layout: l, Partitions: partitions, Replicas: []penstock.BrokerID{0}}, false)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return topic
+}
+
+// TestGatherManyPartitions: batches with and without sequences, of one request for many partitions of a shared log, are one write to it.
+func TestGatherManyPartitions(t *testing.T) {
+	const partitions = 50
+	h := build(t, "", nil, func(h *house) { h.shared = true })
+	topic := h.laid("t", penstock.LayoutCommit, partitions)
+	c := dial(t, h.addr)
+	defer c.Close()
+	for i, producer := range []int64{-1, 5, -1, 5} {
+		records := map[int32][]byte{}
+		for p := range int32(partitions) {
+			records[p] = sent{producer: producer, records: 1, size: 10}.batch(int32(i / 2))
+		}
+		h.disk.StartTrace()
+		c.send(frame(produceOf("t", topic.ID, -1, records), 13, int32(i)))
+		resp := kmsg.NewPtrProduceResponse()
+		c.answer(int32(i), resp, 13)
+		for _, p := range resp.Topics[0].Partitions {
+			if p.ErrorCode != 0 || p.BaseOffset != int64(i) {
+				t.Fatalf("request %d: %+v", i, p)
+			}
+		}
+		writes := 0
+		for _, call := range h.disk.Trace() {
+			if strings.HasPrefix(call, string(disktest.KindWrite)) && strings.Contains(call, "/log/") {
+				writes++
+			}
+		}
+		if i >= 2 && writes != 1 { // the first make the files
+			t.Fatalf("request %d: %d writes to the log", i, writes)
+		}
+	}
 }
 
 // sameLogs compares the partitions' batches, but for what the log stamps before byte 16 of each.

@@ -8,7 +8,7 @@ import (
 )
 
 // A client that pipelines sends many small batches for one partition in one read. They go to the log in one append,
-// which is one write, and each is answered for itself:
+// which is one write, and each is answered for itself. Where partitions share a log, one write takes the batches of all of them:
 //
 //	Serve    validates each batch, while its bytes are in cache, and puts it in the session's tray
 //	Drained  (or anything else than Produce on the connection) appends the tray, the batches of each partition together
@@ -61,7 +61,52 @@ func (s *session) appendTray() {
 		g := s.front.bundles.Get().(*bundle)
 		g.front = s.front
 		g.collect(staged[i:])
-		g.append()
+		g.refs.Store(2)
+		s.together = append(s.together, g.part())
+		s.bundles = append(s.bundles, g)
+	}
+	replica.AppendTogether(s.together)
+	for i, g := range s.bundles {
+		g.appended(s.together[i].Result, s.together[i].Done)
+	}
+	clear(s.bundles)
+	s.bundles = s.bundles[:0]
+	s.dropTogether()
+}
+
+// appendLone appends what was put aside of one request: batches with a producer's sequence, for partitions that share a log.
+func (s *session) appendLone() {
+	if len(s.lone) == 0 {
+		return
+	}
+	for _, p := range s.lone {
+		s.together = append(s.together, replica.Part{Partition: p.led, Request: p.request(), Notify: p.notify})
+	}
+	replica.AppendTogether(s.together)
+	for i, p := range s.lone {
+		if s.together[i].Done {
+			p.settle(s.together[i].Result)
+			p.call.pending.Add(-1) // never the last: the handler holds one
+		}
+	}
+	clear(s.lone)
+	s.lone = s.lone[:0]
+	s.dropTogether()
+}
+
+// dropTogether lets go of what was appended.
+func (s *session) dropTogether() {
+	clear(s.together)
+	if s.together = s.together[:0]; cap(s.together) > keepParts {
+		s.together = nil
+	}
+}
+
+// part is the bundle as its log is given it.
+func (g *bundle) part() replica.Part {
+	first := g.parts[0]
+	return replica.Part{
+		Partition: first.led, Request: replica.AppendRequest{Batches: g.batches, Acks: first.call.acks, Epoch: penstock.NoEpoch}, Notify: g.notify,
 	}
 }
 
@@ -84,11 +129,8 @@ func (g *bundle) collect(staged []*producePart) {
 	}
 }
 
-// append appends the bundle and lets its frames go.
-func (g *bundle) append() {
-	g.refs.Store(2)
-	first := g.parts[0]
-	res, done := first.led.Append(replica.AppendRequest{Batches: g.batches, Acks: first.call.acks, Epoch: penstock.NoEpoch}, g.notify)
+// appended takes the outcome of the append, and lets the frames go.
+func (g *bundle) appended(res replica.AppendResult, done bool) {
 	if done && res.Err != nil && len(g.parts) > 1 {
 		for _, p := range g.parts {
 			p.letGo(p.appendAlone())

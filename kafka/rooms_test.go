@@ -21,6 +21,7 @@ import (
 	"penstock/record"
 	"penstock/replica"
 	"penstock/store"
+	"penstock/store/commit"
 	"penstock/store/segment"
 	"penstock/wire"
 )
@@ -37,6 +38,7 @@ type house struct {
 	store    *disk.Disk
 	killed   bool              // what goes wrong while it is closed does not matter
 	layouts  []penstock.Layout // in which it has topics of messages
+	shared   bool              // it has topics of records on a shared log
 	account  *metric.CopyAccount
 	metrics  *metric.Registry
 	front    *Front
@@ -74,6 +76,11 @@ func (h *house) raise(change func(*Options)) {
 		t.Fatal(err)
 	}
 	stores := map[replica.StoreKey]store.Store{{}: st}
+	if h.shared {
+		if stores[replica.StoreKey{Layout: penstock.LayoutCommit}], err = commit.New(d, record.Format{}, commit.Options{FileBytes: 32 << 20}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for _, l := range h.layouts {
 		stores[replica.StoreKey{Layout: l, Format: penstock.FormatMessage}] = h.messageStore(l)
 	}

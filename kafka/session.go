@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"penstock/replica"
 	"penstock/wire"
 )
 
@@ -19,7 +20,10 @@ type session struct {
 	ctx   context.Context // ends with the connection
 	end   context.CancelFunc
 
-	tray []*producePart // batches to be appended together; the reader's own
+	tray     []*producePart // batches to be appended together; the reader's own
+	lone     []*producePart // batches with a sequence, of one request, for partitions of a shared log; the reader's own
+	bundles  []*bundle      // of the tray while it is appended; the reader's own
+	together []replica.Part // while they are appended; the reader's own
 
 	mu      sync.Mutex
 	closed  bool               // guarded by mu

@@ -36,7 +36,9 @@ type ledger struct {
 	figures *figures
 
 	// write serialises appends to the log and is held over the write. It is taken before mu.
-	write sync.Mutex
+	write    sync.Mutex
+	gatherer store.Gatherer // the log, if batches of several partitions can be written together; else nil
+	lots     lots           // guarded by write
 
 	// mu guards everything below, and the guarded part of each Partition on the log. It is held for no call out.
 	mu      sync.Mutex
@@ -53,7 +55,10 @@ type ledger struct {
 // newLedger makes the ledger of a log that self leads alone. What is on disk and in the page cache is committed: there is
 // nobody else to ask.
 func newLedger(log store.Log, self penstock.BrokerID, f *figures) *ledger {
+	gatherer, _ := log.(store.Gatherer)
 	return &ledger{
+		gatherer: gatherer,
+
 		log:     log,
 		self:    self,
 		figures: f,

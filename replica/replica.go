@@ -37,6 +37,8 @@ type Partition struct {
 	terms atomic.Pointer[terms]
 	epoch atomic.Int32 // leader epoch; changed under ledger.write
 
+	gathered bool // see ledger.together; guarded by ledger.write
+
 	// high is the high watermark and stable the last stable offset. They are changed under ledger.mu, high first, so that
 	// whoever loads stable first sees no high below it.
 	high   atomic.Int64
@@ -148,40 +150,69 @@ func (p *Partition) failure(err error) AppendResult {
 // the producers' state agree; and group commit is asked for only after the locks are given back, since its answer may come before
 // the call returns. The caller holds ledger.write.
 func (p *Partition) append(r *AppendRequest, notify func(AppendResult)) (AppendResult, outcome) {
+	pr, res, out, ready := p.begin(r, notify)
+	if !ready {
+		return res, out
+	}
+	return p.write(r, &pr)
+}
+
+// begin decides whether the batches may be appended, and makes their promise. Where nothing is to be written ready is false, and the answer there. The
+// caller holds ledger.write.
+func (p *Partition) begin(r *AppendRequest, notify func(AppendResult)) (pr promise, res AppendResult, out outcome, ready bool) {
 	t := p.terms.Load()
-	pr := promise{p: p, durable: t.durability == penstock.DurabilityFsync, notify: notify}
+	pr = promise{p: p, durable: t.durability == penstock.DurabilityFsync, notify: notify}
 	earlier, err := p.admit(r, t)
 	if err != nil {
-		return p.failure(err), outcome{done: true}
+		return pr, p.failure(err), outcome{done: true}, false
 	}
 	pr.since = p.now()
 	if earlier.Duplicate {
 		p.figures.duplicates.Inc()
-		return p.again(earlier, r.Acks, pr)
+		res, out = p.again(earlier, r.Acks, pr)
+		return pr, res, out, false
 	}
-	now := penstock.Timestamp(pr.since.UnixMilli())
-	app, err := p.store.Append(r.Batches, p.leaderEpoch(), now)
+	return pr, res, out, true
+}
+
+// write writes what begin let pass, alone. The caller holds ledger.write.
+func (p *Partition) write(r *AppendRequest, pr *promise) (AppendResult, outcome) {
+	app, err := p.store.Append(r.Batches, p.leaderEpoch(), pr.stamp())
 	if err != nil {
 		return p.failure(err), outcome{done: true}
 	}
-	start, _ := p.store.Bounds()
-	pr.mark = isr.Mark(app.End)
-	pr.res = AppendResult{First: app.First, Time: app.Time, Start: start}
+	var out outcome
 	l := p.ledger
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p.apply(r, app.First, now)
+	p.finish(r, pr, app, isr.Mark(app.End), &out)
+	return pr.res, out
+}
+
+// stamp is the time that batches of the promise are stamped with.
+func (pr *promise) stamp() penstock.Timestamp { return penstock.Timestamp(pr.since.UnixMilli()) }
+
+// finish applies what was written. The promise is met when the log is as durable as it demands up to mark, which is not before the end of what was
+// written. The caller holds ledger.write and ledger.mu.
+func (p *Partition) finish(r *AppendRequest, pr *promise, app store.Appended, mark isr.Mark, out *outcome) {
+	start, _ := p.store.Bounds()
+	pr.mark = mark
+	pr.res = AppendResult{First: app.First, Time: app.Time, Start: start}
+	l := p.ledger
+	p.apply(r, app.First, pr.stamp())
 	l.written.Report(p.self, pr.mark)
-	out := outcome{done: r.Acks != penstock.AcksAll || l.met(&pr)}
+	out.done = r.Acks != penstock.AcksAll || l.met(pr)
+	commit := false
 	if !out.done {
-		out.commit = pr.durable
-		p.gate(pr, app)
+		commit = pr.durable
+		p.gate(*pr, app)
 	}
-	out.commit = p.owes(r.Batches, t, out.commit)
+	if p.owes(r.Batches, p.terms.Load(), commit) {
+		out.commit = true
+	}
 	p.end = app.Next
 	p.total += app.Bytes
 	p.showAll(&out.fired)
-	return pr.res, out
 }
 
 // admit decides whether the batches may be appended. The caller holds ledger.write, so that what is decided stays true.

@@ -63,6 +63,16 @@ func (f *firedList) add(w *Waiter) {
 	w.next, f.head = f.head, w
 }
 
+// take adds those of another list, which is empty then.
+func (f *firedList) take(o *firedList) {
+	for w := o.head; w != nil; {
+		next := w.next
+		f.add(w)
+		w = next
+	}
+	o.head = nil
+}
+
 // fire calls them. The caller holds no lock.
 func (f *firedList) fire() {
 	for w := f.head; w != nil; {

@@ -187,10 +187,15 @@ func (c *sendCall) frame() error {
 
 // appendAlone appends the call's messages by themselves.
 func (c *sendCall) appendAlone() {
-	res, done := c.led.Append(replica.AppendRequest{Batches: c.batches, Acks: c.acks, Epoch: penstock.NoEpoch}, c.notify)
+	res, done := c.led.Append(c.request(), c.notify)
 	if done {
 		c.settle(res)
 	}
+}
+
+// request is the call's messages as their log is given them.
+func (c *sendCall) request() replica.AppendRequest {
+	return replica.AppendRequest{Batches: c.batches, Acks: c.acks, Epoch: penstock.NoEpoch}
 }
 
 // settle takes the result of the append and answers.

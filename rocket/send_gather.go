@@ -7,8 +7,8 @@ import (
 	"penstock/replica"
 )
 
-// Producers of one client share a connection, and so many sends may come in one read. Those for one queue go to the log in one append, and each is
-// answered for itself:
+// Producers of one client share a connection, and so many sends may come in one read. Those for one queue go to the log in one append, those for
+// queues that share a log in one write, and each is answered for itself:
 //
 //	Serve    builds each message and puts it in the session's tray
 //	Drained  (or any other request on the connection) appends the tray, the messages of each queue together
@@ -62,13 +62,43 @@ func (s *session) appendTray() {
 		}
 		if alone(staged[i:]) {
 			staged[i] = nil
-			c.appendAlone()
+			s.together = append(s.together, replica.Part{Partition: c.led, Request: c.request(), Notify: c.notify})
+			s.lots = append(s.lots, trayLot{call: c})
 			continue
 		}
 		g := s.front.bundles.Get().(*bundle)
 		g.front = s.front
 		g.collect(staged[i:])
-		g.append()
+		g.refs.Store(2)
+		s.together = append(s.together, g.part())
+		s.lots = append(s.lots, trayLot{bundle: g})
+	}
+	replica.AppendTogether(s.together)
+	for i, l := range s.lots {
+		res, done := s.together[i].Result, s.together[i].Done
+		switch {
+		case l.bundle != nil:
+			l.bundle.appended(res, done)
+		case done:
+			l.call.settle(res)
+		}
+	}
+	clear(s.together)
+	clear(s.lots)
+	s.together, s.lots = s.together[:0], s.lots[:0]
+}
+
+// trayLot is what of a tray is appended to one queue: a call, or a bundle of them.
+type trayLot struct {
+	call   *sendCall
+	bundle *bundle
+}
+
+// part is the bundle as its log is given it.
+func (g *bundle) part() replica.Part {
+	first := g.calls[0]
+	return replica.Part{
+		Partition: first.led, Request: replica.AppendRequest{Batches: g.batches, Acks: first.acks, Epoch: penstock.NoEpoch}, Notify: g.notify,
 	}
 }
 
@@ -101,11 +131,8 @@ func (g *bundle) collect(staged []*sendCall) {
 	}
 }
 
-// append appends the bundle.
-func (g *bundle) append() {
-	g.refs.Store(2)
-	first := g.calls[0]
-	res, done := first.led.Append(replica.AppendRequest{Batches: g.batches, Acks: first.acks, Epoch: penstock.NoEpoch}, g.notify)
+// appended takes the outcome of the append.
+func (g *bundle) appended(res replica.AppendResult, done bool) {
 	switch {
 	case done && res.Err != nil && len(g.calls) > 1:
 		for _, c := range g.calls {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"penstock/replica"
 	"penstock/rocket/remoting"
 	"penstock/wire"
 )
@@ -24,9 +25,11 @@ type session struct {
 	store netip.AddrPort // the broker's address as messages name it
 	kind  atomic.Uint32  // remoting.Kind of the last request: how the client is spoken to
 
-	req       request     // the one being served; the reader's own
-	tray      []*sendCall // messages to be appended together; the reader's own
-	trayBytes int         // of them
+	req       request        // the one being served; the reader's own
+	tray      []*sendCall    // messages to be appended together; the reader's own
+	together  []replica.Part // of the tray while it is appended; the reader's own
+	lots      []trayLot      // as together
+	trayBytes int            // of them
 
 	mu      sync.Mutex
 	closed  bool               // guarded by mu

@@ -29,6 +29,20 @@ type Pulled struct {
 	Bytes int64           // of these
 }
 
+// Lot is what is appended to one partition together with others.
+type Lot struct {
+	To      Partition
+	Batches []penstock.Batch
+	Epoch   penstock.Epoch
+}
+
+// Gatherer is what a Log is besides to which batches of several of its partitions can be appended in one write.
+type Gatherer interface {
+	// AppendLots is Partition.Append for several partitions of the log, each of which is named once: all of it or nothing. What became of each is
+	// added to dst, in the order of the lots. Callers are serialised as those of Append.
+	AppendLots(lots []Lot, now penstock.Timestamp, dst []Appended) ([]Appended, error)
+}
+
 // Locator is what a Store is besides where a batch can be found by its position alone: the position that Stamp wrote into it.
 type Locator interface {
 	// Locate finds the batch that begins at the position. Errors: penstock.ErrOffsetOutOfRange if none does or it is gone,

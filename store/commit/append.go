@@ -20,6 +20,7 @@ type Lot struct {
 // lot is a Lot on its way.
 type lot struct {
 	*Lot
+	at    int // among those that came together
 	c     store.Config
 	bytes int64 // of batches
 	name  queueName
@@ -41,7 +42,7 @@ func (p *Partition) Append(batches []penstock.Batch, epoch penstock.Epoch, now p
 func (s *Store) Append(lots []Lot, now penstock.Timestamp) ([]store.Appended, error) {
 	work := make([]lot, len(lots))
 	for i := range lots {
-		work[i] = lot{Lot: &lots[i], c: lots[i].To.config()}
+		work[i] = lot{Lot: &lots[i], at: i, c: lots[i].To.config()}
 	}
 	slices.SortFunc(work, func(a, b lot) int { return compareIDs(a.To.id, b.To.id) })
 	for i := range work {
@@ -67,13 +68,23 @@ func (s *Store) Append(lots []Lot, now penstock.Timestamp) ([]store.Appended, er
 	out := make([]store.Appended, len(lots))
 	for i := range work {
 		work[i].settle()
-		for k := range lots {
-			if work[i].Lot == &lots[k] {
-				out[k] = work[i].res
-			}
-		}
+		out[work[i].at] = work[i].res
 	}
 	return out, nil
+}
+
+// AppendLots is Store.Append of lots as who leads the log has them.
+func (l *Log) AppendLots(lots []store.Lot, now penstock.Timestamp, dst []store.Appended) ([]store.Appended, error) {
+	own := make([]Lot, len(lots))
+	for i := range lots {
+		p, ok := lots[i].To.(*Partition)
+		if !ok || p.st != l.st {
+			return dst, fmt.Errorf("partition %v lies on another log", lots[i].To.ID())
+		}
+		own[i] = Lot{p, lots[i].Batches, lots[i].Epoch}
+	}
+	out, err := l.st.Append(own, now)
+	return append(dst, out...), err
 }
 
 func compareIDs(a, b penstock.PartitionID) int {
