@@ -7,6 +7,7 @@
 //	bench syscalls  which bytes leave by sendfile, and whether segment files are read
 //	bench idle      start to first answer, memory at rest
 //	bench scale     many partitions and many connections: creation, restarts, memory, throughput kept
+//	bench layouts   both layouts from one partition to ten thousand, with a plot
 //	bench floors    the floors alone
 //	bench profile   where penstock spends its processor time
 //	bench all       cpu, acks, latency, syscalls and idle, one after the other
@@ -51,6 +52,7 @@ func commands() []command {
 		{"syscalls", "which bytes leave by sendfile", penstock, syscalls},
 		{"idle", "start to first answer, memory at rest", both, idle},
 		{"scale", "many partitions and connections", both, scale},
+		{"layouts", "both layouts from one partition to ten thousand", penstock, layouts},
 		{"floors", "the floors alone", "", floorsAlone},
 		{"profile", "where penstock spends its processor time", penstock, profile},
 	}
@@ -149,6 +151,9 @@ func parse(args []string, complaints io.Writer) (command, *session, error) {
 	if c.name == "scale" {
 		f.IntVar(&s.wide, "wide", 0, "partitions of the wide topic; 0: 10,000, with -short 500")
 		f.IntVar(&s.connections, "connections", 0, "connections that say nothing; 0: 10,000, with -short 500")
+	}
+	if c.name == "layouts" {
+		f.StringVar(&s.plot, "plot", "", "`file` that gets the rates as a drawing in SVG")
 	}
 	f.StringVar(&s.dir, "dir", os.TempDir(), "`directory` below which the brokers keep their data; it is removed afterwards")
 	f.StringVar(&s.peers, "peers", c.peers, "brokers to measure, with commas between them")

@@ -32,7 +32,8 @@ type session struct {
 	binary, dir, peers, cache, jars string
 	short, lab                      bool
 	rounds, partitions              int
-	wide, connections               int // of scale
+	wide, connections               int    // of scale
+	plot                            string // of layouts
 	only                            *regexp.Regexp
 	out                             io.Writer
 	work                            string // made by open, removed by close
