@@ -36,7 +36,7 @@ func (s *Store) recover() error {
 	if err := s.openKeys(&c); err != nil {
 		return err
 	}
-	w := walk{s: s, pos: c.pos, careful: c.of == nil && s.seq.Load() > 0}
+	w := walk{s: s, pos: c.pos, careful: len(c.of) == 0 && s.seq.Load() > 0}
 	if n := len(s.log.files); n > 0 {
 		w.pos = max(w.pos, s.log.files[0].start)
 	}
@@ -428,7 +428,7 @@ func (w *walk) run() error {
 			w.pos += penstock.Position(n)
 			continue
 		}
-		if w.careful && l.at(f.end()) != nil && !w.blank(f) {
+		if w.careful && w.follows(f) && !w.blank(f) {
 			w.s.o.Logger.Error("commit log is damaged, going on at its next file", "position", w.pos, "next", f.end(), "err", err)
 			w.pos = f.end()
 			continue
@@ -441,6 +441,17 @@ func (w *walk) run() error {
 		}
 		w.pos = f.end()
 	}
+}
+
+// follows reports whether a file with something in it follows. One that was made ahead of need has zeros.
+func (w *walk) follows(f *logFile) bool {
+	next := w.s.log.at(f.end())
+	if next == nil {
+		return false
+	}
+	b := make([]byte, blankSize)
+	n, _ := next.h.ReadAt(b, 0) // what cannot be read is nothing to go on with
+	return n == len(b) && !zeroed(b)
 }
 
 // left is how many bytes the file has from pos on.
