@@ -253,6 +253,26 @@ func TestAdministerBroker(t *testing.T) {
 	contains(t, c.body(305, nil, ""), `"topicList":[`)
 }
 
+func TestWritePerm(t *testing.T) {
+	h := administered(t)
+	h.topic("T", 1, nil)
+	c := dial(t, h.names, remoting.JSON)
+	route := fields{"topic": "T"}
+	for _, step := range []struct {
+		code  int32
+		field string
+		perm  string
+	}{{205, "wipeTopicCount", `"perm":4`}, {327, "addTopicCount", `"perm":6`}} {
+		if n := c.ask(step.code, fields{"brokerName": "another"}, nil).number(t, step.field); n != 0 {
+			t.Fatalf("%d topics of another broker", n)
+		}
+		if n := c.ask(step.code, fields{"brokerName": "broker-a"}, nil).number(t, step.field); n < 1 {
+			t.Fatalf("%d topics", n)
+		}
+		contains(t, c.body(105, route, ""), step.perm)
+	}
+}
+
 func TestMeters(t *testing.T) {
 	var ms meters
 	now := time.Unix(1_000_000, 0)

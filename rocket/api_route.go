@@ -65,10 +65,10 @@ func routeInfo(s *session, r *request) {
 // queueData is what a topic's route tells of its queues; order tells that the topic is an ordered one.
 func (f *Front) queueData(topic string) (d queueData, order, ok bool) {
 	if r := f.routes.Load().names[topic]; r != nil {
-		return queueData{BrokerName: f.o.BrokerName, Perm: r.perm, ReadQueueNums: r.reads, WriteQueueNums: r.writes}, r.order, true
+		return queueData{BrokerName: f.o.BrokerName, Perm: f.told(r.perm), ReadQueueNums: r.reads, WriteQueueNums: r.writes}, r.order, true
 	}
 	if n := f.template(topic); n > 0 {
-		return queueData{BrokerName: f.o.BrokerName, Perm: permDefault | permInherit, ReadQueueNums: int32(n), WriteQueueNums: int32(n)}, false, true
+		return queueData{BrokerName: f.o.BrokerName, Perm: f.told(permDefault | permInherit), ReadQueueNums: int32(n), WriteQueueNums: int32(n)}, false, true
 	}
 	return queueData{}, false, false
 }

@@ -113,6 +113,7 @@ func (f *Front) nameServerAPIs() []*api {
 	list := []*api{
 		apiRoute(), apiClusterInfo(), apiTopicList(), apiClusterTopics(), apiSystemTopics(), apiUnitTopics(), apiUnitSubTopics(),
 		apiUnitSubOtherTopics(), apiDeleteTopicRoute(),
+		apiWipeWritePerm(), apiAddWritePerm(),
 	}
 	if f.o.Values != nil {
 		list = append(list, apiPutValue(), apiGetValue(), apiDeleteValue(), apiListValues())

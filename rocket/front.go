@@ -23,7 +23,9 @@ type Front struct {
 	pulls   sync.Pool     // of *pullCall
 	meters  meters
 	resets  resets
-	relays  relays
+
+	unwritable atomic.Bool // routes tell producers to go elsewhere
+	relays     relays
 
 	leaving atomic.Bool // set before the polls are woken; see Leave
 	mu      sync.Mutex
