@@ -112,7 +112,7 @@ func Import(ctx context.Context, d *disk.Disk, from fs.FS, ids func(topic string
 		}
 	}
 	// Nothing is vouched for: all of the log is walked, and damage that more follows is not taken for its end.
-	c := checkpoint{seq: 1, pos: first}
+	c := checkpoint{seq: 0, pos: first}
 	if err := d.WriteFile(path.Join(s.dir, checkpointFile), c.append(nil)); err != nil {
 		return 0, fmt.Errorf("import: %w", err)
 	}

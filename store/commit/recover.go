@@ -36,7 +36,8 @@ func (s *Store) recover() error {
 	if err := s.openKeys(&c); err != nil {
 		return err
 	}
-	w := walk{s: s, pos: c.pos, careful: len(c.of) == 0 && s.seq.Load() > 0}
+	// A checkpoint that is damaged, or was written by Import with the number 0, says nothing of what is durable.
+	w := walk{s: s, pos: c.pos, careful: (c.of == nil) == (s.seq.Load() > 0)}
 	if n := len(s.log.files); n > 0 {
 		w.pos = max(w.pos, s.log.files[0].start)
 	}
