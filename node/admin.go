@@ -33,6 +33,7 @@ type admin struct {
 	log     *slog.Logger
 	metrics atomic.Pointer[http.Handler] // nil until show
 	took    atomic.Uint64                // bytes allocated during scrapes
+	finder  atomic.Pointer[finder]       // nil until there is something to look into
 }
 
 // serveProfiles decides by http.profiles whether profiles are served on a host: auto is where nobody else can reach them.
@@ -46,8 +47,9 @@ func newAdmin(h *health, account *metric.CopyAccount, profiles bool, log *slog.L
 	mux.HandleFunc("GET /readyz", h.serveReady)
 	mux.HandleFunc("GET /metrics", a.serveMetrics)
 	mux.HandleFunc("GET /api/copies", func(w http.ResponseWriter, _ *http.Request) { serveCopies(w, account) })
+	mux.HandleFunc("GET /api/find", a.serveFind)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "penstock: /livez /readyz?verbose /metrics /api/copies")
+		fmt.Fprintln(w, "penstock: /livez /readyz?verbose /metrics /api/copies /api/find")
 	})
 	if profiles {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)

@@ -104,6 +104,8 @@ func (n *Node) serveClients() error {
 	}
 	n.meta.Subscribe(n.followLimits)
 	n.admin.show(gatherer)
+	look := finder(n.find)
+	n.admin.finder.Store(&look)
 	for _, l := range n.listeners {
 		go func() {
 			if err := l.server.Serve(); err != nil {

@@ -83,6 +83,19 @@ func (f *Front) locateRecord(at penstock.Position, topic string) (*route, int32,
 	return found, int32(part), off, nil
 }
 
+// OfRecord reports whether a position is one that the message made of a record has.
+func OfRecord(at penstock.Position) bool { return ofRecord(at) }
+
+// LocateRecord finds the record whose message has a position: its topic, partition and offset. With a topic's name only that topic is looked at. Errors wrap
+// penstock.ErrOffsetOutOfRange. It does not look whether the record is there.
+func (f *Front) LocateRecord(at penstock.Position, topic string) (name string, partition int32, off penstock.Offset, err error) {
+	r, partition, off, err := f.locateRecord(at, topic)
+	if err != nil {
+		return "", 0, penstock.NoOffset, err
+	}
+	return r.name, partition, off, nil
+}
+
 // translator makes messages of records for one pull at a time. Its memory is kept with the call.
 type translator struct {
 	unpacker convert.Unpacker

@@ -9,9 +9,9 @@ import (
 	"penstock/cli"
 )
 
-// Commands are produce, consume and bench.
+// Commands are produce, consume, find and bench.
 func Commands(e *cli.Env) []*cobra.Command {
-	return []*cobra.Command{newProduce(e), newConsume(e), newBench(e)}
+	return []*cobra.Command{newProduce(e), newConsume(e), newFind(e), newBench(e)}
 }
 
 // codecs are the compressions by their names in Kafka's configuration.

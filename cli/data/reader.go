@@ -48,6 +48,7 @@ type reader struct {
 	f      *consumeFlags
 	topics []string // names, or expressions
 	out    *printer
+	keep   func(*kgo.Record) bool // prints those only; nil: all
 	bar    *cli.Progress
 
 	cl      *kgo.Client
@@ -144,7 +145,7 @@ func (r *reader) loop(ctx context.Context) error {
 
 // most is how many records the next poll may bring.
 func (r *reader) most() int {
-	if r.f.count == 0 {
+	if r.f.count == 0 || r.keep != nil {
 		return pollRecords
 	}
 	return int(min(pollRecords, r.f.count-r.printed))
@@ -177,6 +178,9 @@ func (r *reader) take(fs kgo.Fetches) error {
 	for _, rec := range fs.Records() {
 		r.heard = time.Now()
 		if !r.advance(rec) {
+			continue
+		}
+		if r.keep != nil && (!r.keep(rec) || r.f.count > 0 && r.printed >= r.f.count) {
 			continue
 		}
 		if err := r.out.print(rec); err != nil {
