@@ -296,44 +296,60 @@ func (r *Rocket) registered(ctx context.Context) error {
 
 // askRoute asks a name server for the route of the topic that new topics are made after; an error means that there is none.
 func askRoute(ctx context.Context, addr string) error {
+	const getRoute = 105
+	a, err := AskRocket(ctx, addr, getRoute, map[string]string{"topic": "TBW102"})
+	if err == nil && a.Code != 0 {
+		err = fmt.Errorf("route: code %d: %s", a.Code, a.Remark)
+	}
+	return err
+}
+
+// RocketAnswer is the header of an answer.
+type RocketAnswer struct {
+	Code   int               `json:"code"`
+	Remark string            `json:"remark"`
+	Fields map[string]string `json:"extFields"`
+}
+
+// AskRocket sends one request of RocketMQ's protocol over a connection of its own, and reads the header of the answer.
+func AskRocket(ctx context.Context, addr string, code int, fields map[string]string) (RocketAnswer, error) {
+	var a RocketAnswer
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
-		return err
+		return a, err
 	}
 	defer c.Close()
 	if limit, ok := ctx.Deadline(); ok {
 		_ = c.SetDeadline(limit)
 	}
-	head := `{"code":105,"extFields":{"topic":"TBW102"},"flag":0,"language":"OTHER","opaque":1,"serializeTypeCurrentRPC":"JSON","version":0}`
+	head, err := json.Marshal(map[string]any{
+		"code": code, "extFields": fields, "flag": 0, "language": "OTHER", "opaque": 1, "serializeTypeCurrentRPC": "JSON", "version": 0,
+	})
+	if err != nil {
+		return a, err
+	}
 	frame := binary.BigEndian.AppendUint32(nil, uint32(4+len(head)))
 	frame = binary.BigEndian.AppendUint32(frame, uint32(len(head))) // its highest byte is the kind of header: 0 is JSON
 	if _, err := c.Write(append(frame, head...)); err != nil {
-		return err
+		return a, err
 	}
 	var sizes [8]byte
 	if _, err := io.ReadFull(c, sizes[:]); err != nil {
-		return err
+		return a, err
 	}
 	n := binary.BigEndian.Uint32(sizes[4:]) & 0xffffff
 	if n > maxAnswer {
-		return fmt.Errorf("route: a header of %d bytes", n)
+		return a, fmt.Errorf("request %d: a header of %d bytes in the answer", code, n)
 	}
 	text := make([]byte, n)
 	if _, err := io.ReadFull(c, text); err != nil {
-		return err
+		return a, err
 	}
-	var answer struct {
-		Code   int    `json:"code"`
-		Remark string `json:"remark"`
+	if err := json.Unmarshal(text, &a); err != nil {
+		return a, fmt.Errorf("request %d: %w", code, err)
 	}
-	if err := json.Unmarshal(text, &answer); err != nil {
-		return fmt.Errorf("route: %w", err)
-	}
-	if answer.Code != 0 {
-		return fmt.Errorf("route: code %d: %s", answer.Code, answer.Remark)
-	}
-	return nil
+	return a, nil
 }
 
 // Kill ends both processes with SIGKILL.

@@ -8,6 +8,7 @@
 //	bench idle      start to first answer, memory at rest
 //	bench scale     many partitions and many connections: creation, restarts, memory, throughput kept
 //	bench layouts   both layouts from one partition to ten thousand, with a plot
+//	bench rocket    beside Apache RocketMQ, with RocketMQ's own benchmark programs
 //	bench floors    the floors alone
 //	bench profile   where penstock spends its processor time
 //	bench all       cpu, acks, latency, syscalls and idle, one after the other
@@ -53,6 +54,7 @@ func commands() []command {
 		{"idle", "start to first answer, memory at rest", both, idle},
 		{"scale", "many partitions and connections", both, scale},
 		{"layouts", "both layouts from one partition to ten thousand", penstock, layouts},
+		{"rocket", "beside RocketMQ: sends and push consumers of its own benchmark programs", penstock + "," + rocketmq, rocket},
 		{"floors", "the floors alone", "", floorsAlone},
 		{"profile", "where penstock spends its processor time", penstock, profile},
 	}
@@ -98,6 +100,14 @@ func run(ctx context.Context, args []string, out, complaints io.Writer) int {
 			return 1
 		}
 	}
+	if c.name == "rocket" && s.rocketJars == "" {
+		jars, err := broker.FetchRocket(ctx, s.cache)
+		if err != nil {
+			fmt.Fprintf(complaints, "bench: %v\n", err)
+			return 1
+		}
+		s.rocketJars = jars.Whole
+	}
 	if s.lab && !lab.Inside() {
 		code, err := lab.Enter()
 		if err == nil {
@@ -140,7 +150,10 @@ func parse(args []string, complaints io.Writer) (command, *session, error) {
 		usage()
 		return command{}, nil, fmt.Errorf("no command %q", args[0])
 	}
-	c, s := list[at], &session{}
+	c, s := list[at], &session{peer: apache}
+	if c.name == "rocket" {
+		s.peer = rocketmq
+	}
 	var only string
 	f := flag.NewFlagSet("bench "+c.name, flag.ContinueOnError)
 	f.SetOutput(complaints)

@@ -30,6 +30,8 @@ const (
 // session is one run of the program: what the command line said, and the directory that it works in.
 type session struct {
 	binary, dir, peers, cache, jars string
+	rocketJars                      string
+	peer                            string // the other broker that may be measured
 	short, lab                      bool
 	rounds, partitions              int
 	wide, connections               int    // of scale
@@ -57,8 +59,8 @@ func (s *session) validate() error {
 		return fmt.Errorf("rounds %d, partitions %d: at least one of each", s.rounds, s.partitions)
 	}
 	for _, name := range s.names() {
-		if name != penstock && name != apache {
-			return fmt.Errorf("broker %q: %s and %s are known", name, penstock, apache)
+		if name != penstock && name != s.peer {
+			return fmt.Errorf("broker %q: %s and %s are known", name, penstock, s.peer)
 		}
 	}
 	if !s.starts(penstock) {
