@@ -29,6 +29,7 @@ const (
 	codeNotCoordinator              code = 16
 	codeInvalidTopic                code = 17
 	codeNotEnoughReplicas           code = 19
+	codeNotEnoughAfterAppend        code = 20
 	codeInvalidRequiredAcks         code = 21
 	codeIllegalGeneration           code = 22
 	codeInconsistentGroupProtocol   code = 23
@@ -99,6 +100,7 @@ var codeNames = map[code]string{
 	codeCoordinatorLoading:          "COORDINATOR_LOAD_IN_PROGRESS",
 	codeInvalidTopic:                "INVALID_TOPIC_EXCEPTION",
 	codeNotEnoughReplicas:           "NOT_ENOUGH_REPLICAS",
+	codeNotEnoughAfterAppend:        "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
 	codeInvalidRequiredAcks:         "INVALID_REQUIRED_ACKS",
 	codeClusterAuthorization:        "CLUSTER_AUTHORIZATION_FAILED",
 	codeInvalidTimestamp:            "INVALID_TIMESTAMP",
@@ -189,6 +191,7 @@ var errorTable = [...]struct {
 	{penstock.ErrFencedEpoch, codeFencedLeaderEpoch},
 	{penstock.ErrUnknownEpoch, codeUnknownLeaderEpoch},
 	{penstock.ErrNotEnoughReplicas, codeNotEnoughReplicas},
+	{penstock.ErrFewerReplicas, codeNotEnoughAfterAppend},
 	{penstock.ErrOutOfOrderSequence, codeOutOfOrderSequence},
 	{penstock.ErrDuplicateSequence, codeDuplicateSequence},
 	{penstock.ErrFencedProducer, codeInvalidProducerEpoch},

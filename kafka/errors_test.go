@@ -59,7 +59,7 @@ func TestCodeOf(t *testing.T) {
 		t.Error("no error, or an unknown one")
 	}
 	// KIP-853 and the producer's documentation: a full or failed disk is retried elsewhere or later.
-	for _, err := range []error{penstock.ErrDiskFull, penstock.ErrOffline, penstock.ErrUnavailable, penstock.ErrClosed, penstock.ErrNotEnoughReplicas} {
+	for _, err := range []error{penstock.ErrDiskFull, penstock.ErrOffline, penstock.ErrUnavailable, penstock.ErrClosed, penstock.ErrNotEnoughReplicas, penstock.ErrFewerReplicas} {
 		if !kerr.IsRetriable(kerr.ErrorForCode(int16(codeOf(err)))) {
 			t.Errorf("%v is told as %v, which clients do not retry", err, kerr.ErrorForCode(int16(codeOf(err))))
 		}
@@ -79,7 +79,7 @@ func TestCodesHaveKafkasNumbers(t *testing.T) {
 		"unsupportedformat": "unsupportedformessageformat", "outofordersequence": "outofordersequencenumber",
 		"duplicatesequence": "duplicatesequencenumber", "storageerror": "kafkastorageerror",
 		"fetchsessionnotfound": "fetchsessionidnotfound", "fetchsessiontopicid": "fetchsessiontopiciderror",
-		"unsupportedcompression": "unsupportedcompressiontype", "notleaderorfollower": "notleaderforpartition",
+		"unsupportedcompression": "unsupportedcompressiontype", "notenoughafterappend": "notenoughreplicasafterappend", "notleaderorfollower": "notleaderforpartition",
 	}
 	rows := regexp.MustCompile(`(?m)^\tcode(\w+)\s+code = (-?\d+)$`).FindAllStringSubmatch(string(src), -1)
 	if len(rows) < 30 {

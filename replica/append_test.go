@@ -218,7 +218,7 @@ func TestMinInSync(t *testing.T) {
 	}
 	short.Append(request(penstock.AcksAll, batches(1)...), heard.notify)
 	g.apply([]*meta.Topic{topic})
-	if got := heard.take(); len(got) != 1 || !errors.Is(got[0].Err, penstock.ErrNotEnoughReplicas) {
+	if got := heard.take(); len(got) != 1 || !errors.Is(got[0].Err, penstock.ErrFewerReplicas) {
 		t.Errorf("a promise that cannot be kept any more: %+v", got)
 	}
 	f.log.sync(f.log.Written(), nil)

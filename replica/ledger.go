@@ -227,7 +227,7 @@ func (l *ledger) demand(p *Partition) {
 			p.showAll(&fired)
 		}
 	} else {
-		err := fmt.Errorf("%w: %d in sync, the topic demands %d now; the batch is in the log", penstock.ErrNotEnoughReplicas, l.synced.Len(), n)
+		err := fmt.Errorf("%w: %d in sync, the topic demands %d now", penstock.ErrFewerReplicas, l.synced.Len(), n)
 		told = l.queue.abandon(told, nil, err)
 	}
 	l.mu.Unlock()

@@ -120,7 +120,7 @@ func (p *Partition) Err() error {
 //
 // Errors: ErrFencedEpoch, ErrUnknownEpoch, ErrNotEnoughReplicas, ErrOutOfOrderSequence, ErrFencedProducer,
 // ErrInvalidRecord (a transactional batch: there is no coordinator yet), what store.Partition's Append returns, ErrClosed. After
-// ErrOffline or ErrClosed given to notify the batches may be in the log or not.
+// ErrOffline or ErrClosed given to notify the batches may be in the log or not; after ErrFewerReplicas, which only notify is given, they are.
 func (p *Partition) Append(r AppendRequest, notify func(AppendResult)) (res AppendResult, done bool) {
 	if err := p.Err(); err != nil {
 		return p.failure(err), true

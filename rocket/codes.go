@@ -89,6 +89,7 @@ var errorTable = [...]struct {
 	{penstock.ErrDiskFull, codeServiceNotAvailable},
 	{penstock.ErrOffline, codeServiceNotAvailable},
 	{penstock.ErrNotEnoughReplicas, codeSystemError},
+	{penstock.ErrFewerReplicas, codeSystemError},
 	{penstock.ErrNotLeader, codeServiceNotAvailable},
 	{penstock.ErrClosed, codeServiceNotAvailable},
 	{penstock.ErrUnknownTopicID, codeTopicNotExist},
