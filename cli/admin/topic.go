@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -85,8 +86,14 @@ func newTopicCreate(e *cli.Env) *cobra.Command {
 		Use:   "create NAME...",
 		Short: "Create topics",
 		Long: `Creates topics. Where --partitions or --replicas are not given the cluster's own defaults hold. With --dry-run the cluster
-checks everything and creates nothing.`,
+checks everything and creates nothing.
+
+Penstock's topics have a layout, how partitions lie on logs: segment, a log for each, or commit, one log for many; and a format,
+what is stored: record, Kafka's, or message, RocketMQ's, whose rules for names hold then. Clients of both read and write both.
+Neither can be altered. --layout and --format are short for --config penstock.layout and penstock.format.`,
 		Example: `  penstock topic create orders --partitions 6
+  penstock topic create events --partitions 1000 --layout commit
+  penstock topic create payments-mq --format message --config rocketmq.perm=6
   penstock topic create orders payments --config retention.ms=86400000 --config penstock.durability=relaxed
   penstock topic create orders --if-missing`,
 		Args:              cobra.MinimumNArgs(1),
@@ -95,7 +102,11 @@ checks everything and creates nothing.`,
 	f := c.Flags()
 	partitions := f.Int32("partitions", -1, "of each topic; -1 is the cluster's default")
 	replicas := f.Int16("replicas", -1, "of each partition; -1 is the cluster's default")
+	layout := f.String("layout", "", "how partitions lie on logs: segment or commit; the cluster's default")
+	format := f.String("format", "", "what is stored: record or message; record")
 	config := f.StringArray("config", nil, "`key=value`, may be repeated")
+	complete(c, "layout", cobra.FixedCompletions(layouts, cobra.ShellCompDirectiveNoFileComp))
+	complete(c, "format", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
 	missing := f.Bool("if-missing", false, "leave out those that exist")
 	dry := f.Bool("dry-run", false, "check only")
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -109,10 +120,43 @@ checks everything and creates nothing.`,
 		if err != nil {
 			return err
 		}
+		for _, chosen := range []struct {
+			flag, key, value string
+			words            []string
+		}{{"--layout", layoutKey, *layout, layouts}, {"--format", formatKey, *format, formats}} {
+			if pairs, err = choose(pairs, chosen.flag, chosen.key, chosen.value, chosen.words); err != nil {
+				return err
+			}
+		}
 		o := creation{*partitions, *replicas, pairs, *missing, *dry}
 		return withCluster(e, o.run)(c, args)
 	}
 	return c
+}
+
+// What is chosen when one of Penstock's topics is created, and the words for it.
+const (
+	layoutKey = "penstock.layout"
+	formatKey = "penstock.format"
+)
+
+var (
+	layouts = []string{"segment", "commit"}
+	formats = []string{"record", "message"}
+)
+
+// choose adds what a flag says to the configuration, which must not say it too.
+func choose(pairs []pair, flag, key, value string, words []string) ([]pair, error) {
+	if value == "" {
+		return pairs, nil
+	}
+	if !slices.Contains(words, value) {
+		return nil, cli.Usage("%s %s: want %s", flag, value, strings.Join(words, " or "))
+	}
+	if slices.ContainsFunc(pairs, func(p pair) bool { return p.key == key }) {
+		return nil, cli.Usage("%s and --config %s are the same: give one of them", flag, key)
+	}
+	return append(pairs, pair{key, value}), nil
 }
 
 // creation is how topics are created.

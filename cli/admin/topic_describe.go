@@ -18,8 +18,10 @@ type topicView struct {
 	Name       string          `json:"name"`
 	ID         string          `json:"id,omitempty"`
 	Internal   bool            `json:"internal"`
-	Records    *int64          `json:"records"` // between first and end offset, over all partitions
-	Bytes      *int64          `json:"bytes"`   // on the leaders' disks
+	Layout     string          `json:"layout,omitempty"` // where the cluster has layouts
+	Format     string          `json:"format,omitempty"` // where the cluster has formats
+	Records    *int64          `json:"records"`          // between first and end offset, over all partitions
+	Bytes      *int64          `json:"bytes"`            // on the leaders' disks
 	Partitions []partitionView `json:"partitions"`
 	Configs    []configView    `json:"configs"` // that differ from their defaults
 	Error      string          `json:"error,omitempty"`
@@ -89,7 +91,12 @@ func (k *cluster) describeTopics(ctx context.Context, names []string) ([]topicVi
 	for _, n := range whole {
 		v := viewTopic(found[n], all, sizes)
 		for _, c := range set[resource{kindTopic, n}].configs {
-			if c.differs() {
+			switch {
+			case c.Key == layoutKey && c.Value != nil:
+				v.Layout = *c.Value
+			case c.Key == formatKey && c.Value != nil:
+				v.Format = *c.Value
+			case c.differs():
 				c.Doc = "" // config get tells it
 				v.Configs = append(v.Configs, c)
 			}
@@ -165,6 +172,12 @@ func (v *topicView) print(t *cli.Table) {
 	}
 	if v.Internal {
 		head += ", internal"
+	}
+	if v.Layout == layouts[1] {
+		head += ", on the shared log"
+	}
+	if v.Format == formats[1] {
+		head += ", RocketMQ's messages"
 	}
 	t.Note("%s", head)
 	if v.Error != "" {

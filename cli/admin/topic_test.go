@@ -144,3 +144,46 @@ func TestUnreachable(t *testing.T) {
 		}
 	}
 }
+
+// TestTopicKinds: topics of every layout and format are created, described, listed, altered and deleted; what cannot be altered says so.
+func TestTopicKinds(t *testing.T) {
+	r := newRig(t)
+	r.Do(t, "topic", "create", "plain", "--partitions", "2")
+	r.Do(t, "topic", "create", "shared", "--partitions", "2", "--layout", "commit", "--config", "retention.ms=86400000")
+	r.Do(t, "topic", "create", "mq", "--partitions", "2", "--format", "message")
+	r.Do(t, "topic", "create", "mq-own", "--partitions", "2", "--format", "message", "--layout", "segment")
+	r.Do(t, "topic", "create", "%RETRY%readers", "--partitions", "1", "--format", "message")
+	r.produce("shared", 1, 5, time.Now())
+	var views []topicView
+	r.JSON(t, &views, "topic", "describe", "plain", "shared", "mq", "mq-own")
+	kinds := map[string]string{}
+	for _, v := range views {
+		kinds[v.Name] = v.Layout + " " + v.Format
+		if v.Name == "shared" && (v.Records == nil || *v.Records != 5 || len(v.Configs) != 1 || v.Bytes == nil || *v.Bytes == 0) {
+			t.Errorf("%+v", v)
+		}
+	}
+	for name, want := range map[string]string{"plain": "segment record", "shared": "commit record", "mq": "commit message", "mq-own": "segment message"} {
+		if kinds[name] != want {
+			t.Errorf("%s is %q, want %q", name, kinds[name], want)
+		}
+	}
+	r.says([]string{"on the shared log"}, "topic", "describe", "shared")
+	r.says([]string{"on the shared log, RocketMQ's messages"}, "topic", "describe", "mq")
+	var list []topicRow
+	if r.JSON(t, &list, "topic", "list"); len(list) != 4 {
+		t.Errorf("a topic that Kafka has no name for is listed: %+v", list)
+	}
+	if r.JSON(t, &list, "topic", "list", "--internal", "%*"); len(list) != 1 || list[0].Name != "%RETRY%readers" || !list[0].Internal {
+		t.Errorf("internal topics: %+v", list)
+	}
+	r.says(nil, "topic", "alter", "mq", "--partitions", "4")
+	if r.JSON(t, &views, "topic", "describe", "mq"); len(views) != 1 || len(views[0].Partitions) != 4 {
+		t.Errorf("%+v", views)
+	}
+	r.fails(cli.ExitFailed, "chosen when the topic was created", "config", "set", "topic/shared", "penstock.layout=segment")
+	r.fails(cli.ExitUsage, "want segment or commit", "topic", "create", "x", "--layout", "heap")
+	r.fails(cli.ExitUsage, "give one of them", "topic", "create", "x", "--layout", "commit", "--config", "penstock.layout=segment")
+	r.fails(cli.ExitFailed, "something other than", "topic", "create", "a.b", "--format", "message")
+	r.says(nil, "topic", "delete", "%RETRY%readers", "mq", "shared", "mq-own", "--yes")
+}
