@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"sync/atomic"
 
 	"penstock"
 	"penstock/message"
@@ -60,6 +61,11 @@ type sendCall struct {
 	packing *packing       // for topics of Kafka's records; nil until there is one
 	host    netip.AddrPort // that stores
 	unique  []byte         // id that the producer gave, a copy
+	count   int            // messages
+	size    int            // bytes of them as stored
+	places  []penstock.Position
+	res     replica.AppendResult
+	holds   int32 // atomic: whoever appends has one, and the result; who gives up the last answers
 	notify  func(replica.AppendResult)
 }
 
@@ -70,8 +76,9 @@ func newSendCall() *sendCall {
 	return c
 }
 
-// send takes a request that sends. The message is built in a buffer of its own, because it is stored in another order than it comes in, and the
-// frame is given back at once; it is stored with those that came in the same read.
+// send takes a request that sends. The message is built in a buffer of its own, because it is stored in another order than it comes in, and is stored with those
+// that came in the same read. Then frame and buffer are given back: what waits for the disk holds neither, so that the budget of requests' bytes bounds
+// the copies too.
 func send(s *session, r *request) {
 	c := s.front.sends.Get().(*sendCall)
 	c.front, c.session, c.ticket, c.host = s.front, s, r.ticket(), s.store
@@ -106,7 +113,7 @@ func (c *sendCall) prepare() bool {
 		return false
 	}
 	c.head, c.body = remoting.SendHead{}, nil
-	c.ticket.wire.Release()
+	c.count, c.size = c.messages(), len(c.buf)
 	return true
 }
 
@@ -131,7 +138,7 @@ func (c *sendCall) build() error {
 	p := c.properties()
 	m := message.Message{
 		QueueID: c.stored, Flag: c.head.Flag, SysFlag: message.SysFlag(c.head.SysFlag), BornTime: penstock.Timestamp(c.head.BornTime),
-		BornHost: c.session.born, StoreTime: penstock.Timestamp(c.front.o.Now().UnixMilli()), StoreHost: c.host,
+		BornHost: c.session.born, StoreTime: penstock.Timestamp(c.ticket.wire.Arrived().UnixMilli()), StoreHost: c.host,
 		Reconsumed: c.head.Reconsumed, Topic: c.route.text, Body: c.body, Properties: p, WithRecordCRC: true,
 	}
 	if !c.route.native {
@@ -187,10 +194,12 @@ func (c *sendCall) frame() error {
 
 // appendAlone appends the call's messages by themselves.
 func (c *sendCall) appendAlone() {
+	c.hold()
 	res, done := c.led.Append(c.request(), c.notify)
 	if done {
 		c.settle(res)
 	}
+	c.appended()
 }
 
 // request is the call's messages as their log is given them.
@@ -198,22 +207,55 @@ func (c *sendCall) request() replica.AppendRequest {
 	return replica.AppendRequest{Batches: c.batches, Acks: c.acks, Epoch: penstock.NoEpoch}
 }
 
-// settle takes the result of the append and answers.
+// hold is taken before an append: once for whoever appends, once for the result.
+func (c *sendCall) hold() { atomic.StoreInt32(&c.holds, 2) }
+
+// appended is called by whoever appended, when the log has the messages or has refused them: their places are in the buffer.
+func (c *sendCall) appended() {
+	c.places = c.places[:0]
+	if c.route.native {
+		for i := range c.batches {
+			c.places = append(c.places, penstock.Position(binary.BigEndian.Uint64(c.batches[i].Bytes[atPosition:])))
+		}
+	}
+	clear(c.batches)
+	if c.batches = c.batches[:0]; cap(c.buf) > keepBuffer {
+		c.buf, c.packing = nil, nil
+	}
+	c.ticket.wire.Release()
+	c.letGo()
+}
+
+// settle takes the result of the append, from whatever goroutine meets the promise.
 func (c *sendCall) settle(res replica.AppendResult) {
+	c.res = res
+	c.letGo()
+}
+
+// letGo gives up one hold; with the last the call is answered.
+func (c *sendCall) letGo() {
+	if atomic.AddInt32(&c.holds, -1) == 0 {
+		c.answer()
+	}
+}
+
+// answer tells the producer what came of the append.
+func (c *sendCall) answer() {
+	res := &c.res
 	if res.Err != nil {
 		c.refuse(codeOf(res.Err), fmt.Sprintf("message is not stored: %v", res.Err))
 		return
 	}
-	c.route.in.add(c.messages(), len(c.buf))
+	c.route.in.add(c.count, c.size)
 	a := wire.NewAnswer()
 	w := remoting.Begin(a.B, c.ticket.head(codeSuccess, ""))
 	c.props = c.props[:0]
-	for i := range c.messages() {
+	for i := range c.count {
 		if i > 0 {
 			c.props = append(c.props, ',')
 		}
 		if c.route.native {
-			c.props = appendOffsetID(c.props, c.host, c.batches[i].Bytes)
+			c.props = appendPositionID(c.props, c.host, c.places[i])
 		} else {
 			c.props = c.appendRecordID(c.props, res.First+penstock.Offset(i))
 		}
@@ -231,11 +273,7 @@ func (c *sendCall) settle(res replica.AppendResult) {
 	c.recycle()
 }
 
-// appendOffsetID appends the name by which clients ask for a stored message: see message.OffsetID.
-func appendOffsetID(dst []byte, host netip.AddrPort, stored []byte) []byte {
-	return appendPositionID(dst, host, penstock.Position(binary.BigEndian.Uint64(stored[atPosition:])))
-}
-
+// appendPositionID appends the name by which clients ask for a stored message: see message.OffsetID.
 func appendPositionID(dst []byte, host netip.AddrPort, at penstock.Position) []byte {
 	var b [16 + 4 + 8]byte
 	n := 4
@@ -267,9 +305,10 @@ const keepBuffer = 64 << 10
 func (c *sendCall) recycle() {
 	f := c.front
 	clear(c.batches)
-	keep := sendCall{buf: c.buf[:0], props: c.props[:0], batches: c.batches[:0], unique: c.unique[:0], packing: c.packing, notify: c.notify}
-	*c = keep
-	if cap(c.buf) <= keepBuffer && cap(c.batches) <= maxTray {
+	*c = sendCall{
+		buf: c.buf[:0], props: c.props[:0], batches: c.batches[:0], unique: c.unique[:0], places: c.places[:0], packing: c.packing, notify: c.notify,
+	}
+	if cap(c.buf) <= keepBuffer && cap(c.batches) <= maxTray && cap(c.places) <= maxTray {
 		f.sends.Put(c)
 	}
 }

@@ -17,7 +17,7 @@ import (
 //
 //  1. Messages of one queue keep their order.
 //  2. Append is all or nothing. When a bundle is refused each of its calls is tried alone, so that the fault of one is not answered to another.
-//  3. After an append that is not done its calls belong to whoever meets the promise: the reader does not touch them any more.
+//  3. A call ends when the reader and the result have both given up their hold on it, in either order.
 
 // maxTray and maxTrayBytes bound what a session gathers.
 const (
@@ -62,6 +62,7 @@ func (s *session) appendTray() {
 		}
 		if alone(staged[i:]) {
 			staged[i] = nil
+			c.hold()
 			s.together = append(s.together, replica.Part{Partition: c.led, Request: c.request(), Notify: c.notify})
 			s.lots = append(s.lots, trayLot{call: c})
 			continue
@@ -69,19 +70,21 @@ func (s *session) appendTray() {
 		g := s.front.bundles.Get().(*bundle)
 		g.front = s.front
 		g.collect(staged[i:])
-		g.refs.Store(2)
+		g.hold()
 		s.together = append(s.together, g.part())
 		s.lots = append(s.lots, trayLot{bundle: g})
 	}
 	replica.AppendTogether(s.together)
 	for i, l := range s.lots {
 		res, done := s.together[i].Result, s.together[i].Done
-		switch {
-		case l.bundle != nil:
+		if l.bundle != nil {
 			l.bundle.appended(res, done)
-		case done:
+			continue
+		}
+		if done {
 			l.call.settle(res)
 		}
+		l.call.appended()
 	}
 	clear(s.together)
 	clear(s.lots)
@@ -92,6 +95,14 @@ func (s *session) appendTray() {
 type trayLot struct {
 	call   *sendCall
 	bundle *bundle
+}
+
+// hold is taken before the append: once for the reader, once for the result.
+func (g *bundle) hold() {
+	g.refs.Store(2)
+	for _, c := range g.calls {
+		c.hold()
+	}
 }
 
 // part is the bundle as its log is given it.
@@ -133,13 +144,17 @@ func (g *bundle) collect(staged []*sendCall) {
 
 // appended takes the outcome of the append.
 func (g *bundle) appended(res replica.AppendResult, done bool) {
-	switch {
-	case done && res.Err != nil && len(g.calls) > 1:
+	if done && res.Err != nil && len(g.calls) > 1 {
 		for _, c := range g.calls {
 			c.appendAlone()
 		}
-	case done:
-		g.settle(res)
+	} else {
+		if done {
+			g.settle(res)
+		}
+		for _, c := range g.calls {
+			c.appended()
+		}
 	}
 	if done {
 		g.drop() // nobody else will
@@ -150,7 +165,7 @@ func (g *bundle) appended(res replica.AppendResult, done bool) {
 // settle gives each call its share of the result.
 func (g *bundle) settle(res replica.AppendResult) {
 	for _, c := range g.calls {
-		n := c.messages()
+		n := c.count
 		c.settle(res)
 		res.First += penstock.Offset(n)
 	}

@@ -313,3 +313,78 @@ func TestDelayed(t *testing.T) {
 		t.Errorf("level 0: %+v", r)
 	}
 }
+
+// TestSendsTogether: many sends in one write, to several queues and topics, with and without waiting for the disk, of which some are refused: each is
+// answered for itself, with the place that its message really has, and each queue keeps the order.
+func TestSendsTogether(t *testing.T) {
+	h := build(t, "", nil)
+	h.topic("a", 3, nil)
+	h.topic("b", 2, relaxed)
+	h.topic("small", 1, map[string]string{"max.message.bytes": "400"})
+	c := dial(t, h.addr, remoting.Binary)
+	type sent struct {
+		topic string
+		queue int
+		body  string
+	}
+	all := map[int32]sent{}
+	var frames [][]byte
+	for i := range 300 {
+		s := sent{[]string{"a", "b", "small"}[i%3], i % 2, fmt.Sprint("message ", i)}
+		p := props("UNIQ_KEY", fmt.Sprint("K", i), "WAIT", fmt.Sprint(i%5 != 0))
+		if s.topic == "small" {
+			s.queue = 0
+			if i%2 == 0 {
+				s.body = strings.Repeat("x", 500)
+			}
+		}
+		frames = append(frames, c.frame(310, 0, sendV2(s.topic, s.queue, p), []byte(s.body)))
+		all[c.opaque] = s
+	}
+	c.send(frames...)
+	at := map[string]string{} // topic, queue and offset to body
+	ids := map[string]string{}
+	for range frames {
+		r := c.receive()
+		s := all[r.opaque]
+		delete(all, r.opaque)
+		if large := len(s.body) == 500; large != (r.code == codeMessageIllegal) || !large && r.code != codeSuccess {
+			t.Fatalf("%+v: %+v", s, r)
+		}
+		if r.code == codeSuccess {
+			key := fmt.Sprintf("%s/%d/%s", s.topic, s.queue, r.fields["queueOffset"])
+			if at[key] != "" {
+				t.Errorf("%s given to %q and %q", key, at[key], s.body)
+			}
+			at[key], ids[key] = s.body, r.fields["msgId"]
+		}
+	}
+	n := 0
+	for topic, queues := range map[string]int{"a": 2, "b": 2, "small": 1} {
+		for q := range queues {
+			last := -1
+			for from := int64(0); ; {
+				r := c.ask(11, pullOf(topic, q, from, "*"), nil)
+				if r.code != codeSuccess {
+					break
+				}
+				for _, m := range r.messages(t) {
+					key := fmt.Sprintf("%s/%d/%d", topic, q, m.QueueOffset)
+					if at[key] != string(m.Body) || ids[key] != message.OffsetID(m.StoreHost, m.Position) {
+						t.Errorf("%s: %q, told %q; id %s of %d", key, m.Body, at[key], ids[key], m.Position)
+					}
+					var i int
+					if _, err := fmt.Sscanf(string(m.Body), "message %d", &i); err != nil || i <= last {
+						t.Errorf("%s: %q after %d", key, m.Body, last)
+					}
+					last = i
+					n++
+				}
+				from = r.number(t, "nextBeginOffset")
+			}
+		}
+	}
+	if n != len(at) || n != 250 {
+		t.Errorf("%d messages, %d were answered", n, len(at))
+	}
+}
