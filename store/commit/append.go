@@ -19,8 +19,8 @@ type Lot struct {
 
 // lot is a Lot on its way.
 type lot struct {
-	*Lot
-	at    int // among those that came together
+	Lot
+	at    int // its number among the lots given
 	c     store.Config
 	bytes int64 // of batches
 	name  queueName
@@ -29,62 +29,135 @@ type lot struct {
 	res   store.Appended
 }
 
+// job is the room that an append works in, used again and again.
+type job struct {
+	work   []lot
+	frames []byte
+}
+
+// lots makes room for n lots.
+func (j *job) lots(n int) []lot {
+	for len(j.work) < n {
+		j.work = append(j.work, lot{})
+	}
+	return j.work[:n]
+}
+
+// maxJob is the number of lots, or of batches in one, above which a job's room is not kept.
+const maxJob = 1 << 10
+
+func (s *Store) borrow() *job {
+	if j, _ := s.jobs.Get().(*job); j != nil {
+		return j
+	}
+	return new(job)
+}
+
+// giveBack keeps a job's room, without what it refers to.
+func (s *Store) giveBack(j *job) {
+	if len(j.work) > maxJob {
+		return
+	}
+	for i := range j.work {
+		l := &j.work[i]
+		if cap(l.gists) > maxJob {
+			return
+		}
+		clear(l.gists)
+		*l = lot{gists: l.gists[:0], keys: l.keys[:0]}
+	}
+	s.jobs.Put(j)
+}
+
 // Append appends to one partition.
 func (p *Partition) Append(batches []penstock.Batch, epoch penstock.Epoch, now penstock.Timestamp) (store.Appended, error) {
-	res, err := p.st.Append([]Lot{{p, batches, epoch}}, now)
-	if err != nil {
+	j := p.st.borrow()
+	defer p.st.giveBack(j)
+	work := j.lots(1)
+	work[0].Lot = Lot{p, batches, epoch}
+	if err := p.st.append(j, work, now); err != nil {
 		return store.Appended{}, err
 	}
-	return res[0], nil
+	return work[0].res, nil
 }
 
 // Append appends to several partitions, each of which is named once, in one write to the log: all of it or nothing. See store.Partition.
 func (s *Store) Append(lots []Lot, now penstock.Timestamp) ([]store.Appended, error) {
-	work := make([]lot, len(lots))
+	j := s.borrow()
+	defer s.giveBack(j)
+	work := j.lots(len(lots))
 	for i := range lots {
-		work[i] = lot{Lot: &lots[i], at: i, c: lots[i].To.config()}
+		work[i].Lot, work[i].at = lots[i], i
 	}
-	slices.SortFunc(work, func(a, b lot) int { return compareIDs(a.To.id, b.To.id) })
-	for i := range work {
-		if i > 0 && work[i].To == work[i-1].To {
-			return nil, fmt.Errorf("partition %v: %w: named twice in one append", work[i].To.id, penstock.ErrInvalidRecord)
-		}
-		if err := work[i].weigh(); err != nil {
-			return nil, fmt.Errorf("partition %v: %w", work[i].To.id, err)
-		}
-	}
-	for i := range work {
-		work[i].To.own.Lock()
-		defer work[i].To.own.Unlock()
-	}
-	for i := range work {
-		if err := work[i].prepare(); err != nil {
-			return nil, err
-		}
-	}
-	if err := s.write(work, now); err != nil {
+	if err := s.append(j, work, now); err != nil {
 		return nil, err
 	}
 	out := make([]store.Appended, len(lots))
 	for i := range work {
-		work[i].settle()
 		out[work[i].at] = work[i].res
 	}
 	return out, nil
 }
 
+// append does the work of a job. The headers of the batches are updated where the caller has them.
+func (s *Store) append(j *job, work []lot, now penstock.Timestamp) error {
+	if len(work) > 1 {
+		slices.SortFunc(work, func(a, b lot) int { return compareIDs(a.To.id, b.To.id) })
+	}
+	for i := range work {
+		if i > 0 && work[i].To == work[i-1].To {
+			return fmt.Errorf("partition %v: %w: named twice in one append", work[i].To.id, penstock.ErrInvalidRecord)
+		}
+		work[i].c = work[i].To.config()
+		if err := work[i].weigh(); err != nil {
+			return fmt.Errorf("partition %v: %w", work[i].To.id, err)
+		}
+	}
+	for i := range work {
+		work[i].To.own.Lock()
+	}
+	defer func() {
+		for i := range work {
+			work[i].To.own.Unlock()
+		}
+	}()
+	for i := range work {
+		if err := work[i].prepare(); err != nil {
+			return err
+		}
+	}
+	if err := s.write(j, work, now); err != nil {
+		return err
+	}
+	for i := range work {
+		work[i].settle()
+	}
+	return nil
+}
+
 // AppendLots is Store.Append of lots as who leads the log has them.
 func (l *Log) AppendLots(lots []store.Lot, now penstock.Timestamp, dst []store.Appended) ([]store.Appended, error) {
-	own := make([]Lot, len(lots))
+	j := l.st.borrow()
+	defer l.st.giveBack(j)
+	work := j.lots(len(lots))
 	for i := range lots {
 		p, ok := lots[i].To.(*Partition)
 		if !ok || p.st != l.st {
 			return dst, fmt.Errorf("partition %v lies on another log", lots[i].To.ID())
 		}
-		own[i] = Lot{p, lots[i].Batches, lots[i].Epoch}
+		work[i].Lot, work[i].at = Lot{p, lots[i].Batches, lots[i].Epoch}, i
 	}
-	out, err := l.st.Append(own, now)
-	return append(dst, out...), err
+	if err := l.st.append(j, work, now); err != nil {
+		return dst, err
+	}
+	first := len(dst)
+	for range work {
+		dst = append(dst, store.Appended{})
+	}
+	for i := range work {
+		dst[first+work[i].at] = work[i].res
+	}
+	return dst, nil
 }
 
 func compareIDs(a, b penstock.PartitionID) int {
@@ -143,7 +216,7 @@ func (l *lot) prepare() error {
 }
 
 // write stamps all batches and writes them in one call. The caller holds own of all partitions.
-func (s *Store) write(work []lot, now penstock.Timestamp) error {
+func (s *Store) write(j *job, work []lot, now penstock.Timestamp) error {
 	s.w.Lock()
 	defer s.w.Unlock()
 	n := int64(0)
@@ -166,7 +239,8 @@ func (s *Store) write(work []lot, now penstock.Timestamp) error {
 		}
 	}
 	at := penstock.Position(lg.end.Load())
-	vec, frames := lg.vec[:0], make([]byte, 0, len(work)*frameSize)
+	vec, frames := lg.vec[:0], slices.Grow(j.frames[:0], len(work)*frameSize)
+	j.frames = frames
 	for i := range work {
 		l := &work[i]
 		l.res = store.Appended{First: l.To.end, Next: l.To.end, Time: penstock.NoTimestamp, Bytes: l.bytes}

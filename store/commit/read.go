@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 
 	"penstock"
 	"penstock/disk"
@@ -72,8 +73,13 @@ func (p *Partition) within(from, limit penstock.Offset) (sp span, lo, hi int64, 
 	if from >= limit || len(p.q.groups) == 0 {
 		return sp, 0, 0, nil
 	}
+	sp = span{view: view{p: p, gen: p.gen}, to: p.q.count, limit: limit}
+	if t := p.q.tail; len(t) > 0 && t[0].base <= from {
+		i := p.q.tailFrom() + int64(sort.Search(len(t), func(i int) bool { return t[i].base > from })) - 1
+		return sp, i, i + 1, nil
+	}
 	g := p.q.groupOf(from)
-	return span{view: view{p: p, gen: p.gen}, to: p.q.count, limit: limit}, p.q.groups[g].idx, p.q.groupEnd(g), nil
+	return sp, p.q.groups[g].idx, p.q.groupEnd(g), nil
 }
 
 // next returns the next entry; ok is false at the limit.

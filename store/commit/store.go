@@ -128,6 +128,7 @@ type Store struct {
 	seq    atomic.Uint64 // number of the last checkpoint
 
 	scratch sync.Pool // of *scratch
+	jobs    sync.Pool // of *job
 
 	checking sync.Mutex // one checkpoint at a time
 
