@@ -125,8 +125,8 @@ func (s *Scheduler) Run(ctx context.Context) {
 	over := ctx.Done()
 	for {
 		next := s.Step()
-		if last != nil && s.rests() {
-			return
+		if last != nil && (s.rests() || s.trouble.times > 0) {
+			return // nothing is left to note, or it cannot be
 		}
 		wait := time.Hour
 		if !next.IsZero() {

@@ -17,29 +17,44 @@ import (
 )
 
 // all is what a queue holds.
-func (h *house) all(topic string, queue int32) (out []message.Message) {
+func (h *house) all(topic string, queue int32) []message.Message {
 	h.t.Helper()
+	out, err := h.read(topic, queue)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return out
+}
+
+// read is all on a disk that may fail.
+func (h *house) read(topic string, queue int32) (out []message.Message, err error) {
 	tp := h.meta.Image().Topic(topic)
 	if tp == nil {
-		return nil
+		return nil, nil
 	}
 	p := h.replicas.Partition(penstock.PartitionID{Topic: tp.ID, Partition: queue})
+	if p == nil {
+		return nil, penstock.ErrNotLeader
+	}
 	for at := p.Offsets().Start; at < p.Offsets().HighWatermark; at++ {
 		e, _, _, err := p.Pull(replica.PullRequest{From: at, Max: 1, Count: 1, Scan: 1}, nil)
 		if err != nil {
-			h.t.Fatal(err)
+			return out, err
 		}
 		b, err := load(e)
 		if err == nil {
 			err = message.Format{}.Verify(b)
 		}
 		if err != nil {
-			h.t.Fatal(err)
+			return out, err
 		}
-		m, _ := message.Parse(b)
+		m, err := message.Parse(b)
+		if err != nil {
+			return out, err
+		}
 		out = append(out, m)
 	}
-	return out
+	return out, nil
 }
 
 // back is the head of a message sent back.
