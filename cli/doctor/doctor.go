@@ -25,9 +25,11 @@ const (
 // doctor is one examination.
 type doctor struct {
 	e      *cli.Env
-	data   string // data directory, empty: none
-	http   string // the broker's admin listener
-	named  bool   // by the user
+	data   string   // data directory, empty: none
+	http   string   // the broker's admin listener
+	named  bool     // by the user
+	names  string   // RocketMQ's name server, empty: looked for
+	seen   []string // addresses of RocketMQ's protocol that answered
 	failOn string
 	ports  []int32
 	wait   time.Duration // for one answer
@@ -41,7 +43,7 @@ func Commands(e *cli.Env) []*cobra.Command {
 		Use:   "doctor",
 		Short: "Find what keeps clients away, and what makes a broker slow or unsafe",
 		Long: `Looks at a cluster as a client does: do the brokers answer, do the addresses that they advertise lead to them, are all
-partitions served, is the clock right. If the broker runs on this machine it looks at that too: ports, descriptors, memory,
+partitions served, is the clock right; and as RocketMQ's clients do, from the name server on. If the broker runs on this machine it looks at that too: ports, descriptors, memory,
 kernel, network. With --data it measures the disk below the data directory: a scratch directory there, removed at the end,
 takes 200 small appends with fdatasync. An answer is waited for 5 s, or for --timeout.
 
@@ -68,8 +70,9 @@ Each finding says what is, why it matters and what to do. With findings the exit
 	fl := c.Flags()
 	fl.StringVar(&d.data, "data", "", "the broker's data `directory` on this machine")
 	fl.StringVar(&d.http, "http", "", "the broker's http.listen `address`; default: the first broker's host, port "+defaultHTTP)
+	fl.StringVar(&d.names, "namesrv", "", "the `address` of RocketMQ's name server; default: what --data tells, else the first broker's host, port "+defaultNames)
 	fl.StringVar(&d.failOn, "fail-on", "warning", "`severity` from which on the exit code is 5: "+strings.Join(severities, ", "))
-	fl.Int32SliceVar(&d.ports, "port", nil, "look who has these `ports` on this machine; default: those of --brokers and --http")
+	fl.Int32SliceVar(&d.ports, "port", nil, "look who has these `ports` on this machine; default: those of --brokers, --http and RocketMQ's that answered")
 	if err := c.RegisterFlagCompletionFunc("fail-on", cobra.FixedCompletions(severities, cobra.ShellCompDirectiveNoFileComp)); err != nil {
 		panic("penstock doctor: " + err.Error())
 	}
@@ -88,6 +91,7 @@ func (d *doctor) examine(ctx context.Context) []Finding {
 	if answers {
 		fs = append(fs, d.cluster(ctx)...)
 	}
+	fs = append(fs, d.rocket(ctx)...)
 	fs = append(fs, d.admin(ctx)...)
 	if d.data != "" || d.local(ctx) {
 		fs = append(fs, d.machine(ctx)...)

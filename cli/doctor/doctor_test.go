@@ -36,7 +36,7 @@ func TestWholeBroker(t *testing.T) {
 	c := clitest.Start(t, Commands, map[string]string{"data": dir})
 	var r report
 	c.JSON(t, &r, "doctor", "--data", dir, "--http", c.HTTP, "--fail-on", "never", "--timeout", "60s")
-	for _, name := range []string{checkBootstrap, checkAdvertised, checkVersions, checkPartitions, checkReady, checkClock, checkCopies, checkSendfile} {
+	for _, name := range []string{checkBootstrap, checkAdvertised, checkVersions, checkPartitions, checkRocket, checkReady, checkClock, checkCopies, checkSendfile} {
 		fs := by(r, name)
 		if len(fs) == 0 || fs[0].Severity != OK {
 			t.Errorf("%s: %+v", name, fs)
@@ -48,8 +48,11 @@ func TestWholeBroker(t *testing.T) {
 		}
 	}
 	ports := by(r, checkPorts)
-	if len(ports) != 2 || !strings.Contains(ports[0].What, fmt.Sprintf("process %d", os.Getpid())) {
+	if len(ports) != 4 || !strings.Contains(ports[0].What, fmt.Sprintf("process %d", os.Getpid())) {
 		t.Errorf("ports: %+v", ports)
+	}
+	if f := by(r, checkRocket); len(f) != 3 || !strings.Contains(f[0].What, c.Node.Info().NameServer) || !strings.Contains(f[1].What, c.Node.Info().RocketAdvertised) || f[2].Severity != Note {
+		t.Errorf("rocketmq: %+v", f)
 	}
 	if f := by(r, checkFsync)[0]; !strings.Contains(f.What, "200 appends") && !strings.Contains(f.What, "appends of 4.0 KiB") {
 		t.Errorf("fsync: %+v", f)
@@ -285,5 +288,52 @@ func TestLimits(t *testing.T) {
 	}
 	if !strings.Contains(r.Out, "within 1s") {
 		t.Errorf("the admin listener:\n%s", r.Out)
+	}
+}
+
+// TestRocket: what RocketMQ's clients would meet, at addresses where nobody listens or somebody else does; a name server that nobody named may be absent.
+func TestRocket(t *testing.T) {
+	c := clitest.Start(t, Commands, nil)
+	free := freePort(t)
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	go func() {
+		for {
+			c, err := other.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) // who asked reads it, or is gone
+			_, _ = io.Copy(io.Discard, c)
+			_ = c.Close()
+		}
+	}()
+	for _, k := range []struct {
+		args     []string
+		severity Severity
+		says     string
+	}{
+		{[]string{"--namesrv", c.Node.Info().NameServer}, OK, "the name server answers at " + c.Node.Info().NameServer},
+		{[]string{"--namesrv", free}, Error, "refused"},
+		{[]string{"--namesrv", other.Addr().String()}, Error, "does not answer as RocketMQ does"},
+		{[]string{"--namesrv", c.Node.Info().Rocket}, Error, "it answers with code"},
+	} {
+		var r report
+		c.JSON(t, &r, append([]string{"doctor", "--http", c.HTTP, "--fail-on", "never", "--timeout", "30s"}, k.args...)...)
+		if f := by(r, checkRocket); len(f) == 0 || f[0].Severity != k.severity || !strings.Contains(f[0].What, k.says) {
+			t.Errorf("%v: %+v, want %q", k.args, f, k.says)
+		}
+	}
+	got, err := parseCluster([]byte(`{"brokerAddrTable":{"a":{"brokerAddrs":{0:"h:1",1:"h:2"},"brokerName":"a"},"b":{"brokerAddrs":{"0":"h:3"}}},"clusterAddrTable":{"c":["a"]}}`))
+	if err != nil || fmt.Sprint(got) != "map[a:[h:1 h:2] b:[h:3]]" {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, bad := range []string{"", "{}", "[]", `{"brokerAddrTable":3}`} {
+		if got, err := parseCluster([]byte(bad)); err == nil {
+			t.Errorf("%q: %v", bad, got)
+		}
 	}
 }

@@ -32,6 +32,7 @@ const (
 	checkVersions   = "versions"
 	checkAdvertised = "advertised"
 	checkPartitions = "partitions"
+	checkRocket     = "rocketmq"
 	checkReady      = "ready"
 	checkClock      = "clock"
 	checkCopies     = "copies"

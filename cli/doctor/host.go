@@ -80,7 +80,7 @@ func (d *doctor) wantedPorts() []int32 {
 		return d.ports
 	}
 	var out []int32
-	for _, addr := range append(slices.Clone(d.e.Brokers), d.http) {
+	for _, addr := range slices.Concat(d.e.Brokers, []string{d.http}, d.seen) {
 		_, p := split(addr, defaultPort)
 		if n, err := strconv.ParseUint(p, 10, 16); err == nil && n > 0 && !slices.Contains(out, int32(n)) {
 			out = append(out, int32(n))
