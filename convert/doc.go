@@ -14,6 +14,7 @@
 // Properties hold text: UTF-8 without the bytes 1 and 2, names that are not empty and come once. What a record has besides is kept in
 // properties that this package alone writes, escaped as in URLs:
 //
+//	property kafka.producer                   whose batch begins with this record, and its sequence; no part of the record
 //	property kafka.key                        a key that is binary or empty
 //	property kafka.header.<n>                 header <n> whose name or value is null, binary, reserved or a second of its name:
 //	                                          name=value, or only the name of a null

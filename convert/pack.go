@@ -134,7 +134,7 @@ func (p *Packer) addProperties(e *record.Entry, props []byte) (null bool) {
 				e.Key = value
 			}
 			return true
-		case string(name) == propertyCRC:
+		case string(name) == propertyCRC, string(name) == PropertyProducer:
 			return true
 		case len(name) > len(propertyOwn) && string(name[:len(propertyOwn)]) == propertyOwn:
 			switch {

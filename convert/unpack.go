@@ -21,6 +21,8 @@ type Place struct {
 	BornHost  netip.AddrPort
 	StoreHost netip.AddrPort
 	RecordCRC bool // with a checksum of the whole message
+	// Producer is the header of the batch of an idempotent producer that begins with this record, kept in the property PropertyProducer; else nil.
+	Producer *penstock.BatchHeader
 }
 
 // An Unpacker makes stored messages of records.
@@ -31,6 +33,8 @@ type Unpacker struct {
 	m       *message.Message    // being filled
 	room    int                 // bytes that its properties may take
 	n       int                 // headers seen
+
+	sequence []byte // the property of the batch's producer
 }
 
 // Append appends to dst the stored message that a record becomes. Errors: penstock.ErrInvalidRecord for a record whose key and headers take more
@@ -44,9 +48,16 @@ func (u *Unpacker) Append(dst []byte, r *record.Record, at *Place) ([]byte, erro
 	if at.RecordCRC {
 		u.room -= recordCRCSize
 	}
+	u.sequence = u.sequence[:0]
+	if at.Producer != nil {
+		u.sequence = appendSequence(u.sequence, at.Producer)
+		u.room -= len(u.sequence)
+	}
 	if err := u.fill(&m, r); err != nil {
 		return dst, fmt.Errorf("record %d: %w", r.Offset, err)
 	}
+	u.props = append(u.props, u.sequence...)
+	m.Properties = u.props
 	out, err := message.Append(dst, &m)
 	if err != nil {
 		return dst, fmt.Errorf("record %d: %w", r.Offset, err)

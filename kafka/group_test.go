@@ -19,7 +19,7 @@ import (
 // again is the house after a kill -9 or a power cut: the same metadata, and of the disk what survived.
 func (h *house) again(power bool) *house {
 	h.t.Helper()
-	next := &house{t: h.t, meta: h.meta, engine: h.engine}
+	next := &house{t: h.t, meta: h.meta, engine: h.engine, layouts: h.layouts}
 	next.disk = h.disk.Kill()
 	if power {
 		next.disk = h.disk.Crash(7)

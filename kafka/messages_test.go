@@ -563,3 +563,59 @@ func damage(t testing.TB, dir string, what []byte, nth int) {
 		t.Fatalf("not found, %v", err)
 	}
 }
+
+// TestMessagesSequencesCrash: after a kill or a power cut batches of idempotent producers that come again are found, and the next goes on; of one that the
+// crash has cut the whole comes again.
+func TestMessagesSequencesCrash(t *testing.T) {
+	for _, power := range []bool{false, true} {
+		h := build(t, "", nil, withMessages)
+		var topics []*meta.Topic
+		send := func(topic *meta.Topic, producer int64, seq int32, n int) kmsg.ProduceResponseTopicPartition {
+			b := plainBatch(n, 10)
+			b.ProducerID, b.ProducerEpoch, b.FirstSequence = producer, 3, seq
+			resp := h.ask(produceOf(topic.Name, topic.ID, -1, map[int32][]byte{0: seal(b)}), 9).(*kmsg.ProduceResponse)
+			return resp.Topics[0].Partitions[0]
+		}
+		for _, l := range bothLayouts {
+			topic := h.messageTopic("t"+l.String(), l, 1, nil)
+			topics = append(topics, topic)
+			h.send(topic, 0, message.Message{Body: []byte("a")}, message.Message{Body: []byte("b"), Properties: []byte("kafka.producer\x0111:3:0:4\x02")})
+			for _, b := range []struct {
+				seq int32
+				n   int
+			}{{0, 12}, {12, 1}, {13, 20}} {
+				if p := send(topic, 9, b.seq, b.n); p.ErrorCode != 0 || p.BaseOffset != int64(2+b.seq) {
+					t.Fatalf("%v: %+v", l, p)
+				}
+			}
+			h.send(topic, 0, message.Message{Body: []byte("c"), Properties: []byte("kafka.producer\x0113:3:0:3\x02")}, message.Message{Body: []byte("d")})
+		}
+		for _, topic := range topics {
+			send(topic, 12, 0, 1) // makes durable what was sent with fewer acks
+			if !power {
+				h.send(topic, 0, message.Message{Body: []byte("first of three"), Properties: []byte("kafka.producer\x0110:3:0:3\x02")})
+			}
+		}
+		cut := int64(1) // messages of a batch that is not whole
+		if power {
+			cut = 0
+		}
+		h = h.again(power)
+		for _, topic := range topics {
+			for _, c := range []struct {
+				producer int64
+				seq      int32
+				n        int
+				base     int64
+				code     code
+			}{
+				{9, 13, 20, 15, codeNone}, {9, 0, 12, 2, codeNone}, {9, 34, 1, -1, codeOutOfOrderSequence}, {12, 0, 1, 37, codeNone},
+				{13, 0, 3, 35, codeNone}, {9, 33, 2, 38 + cut, codeNone}, {10, 0, 3, 40 + cut, codeNone}, {10, 3, 1, 43 + cut, codeNone},
+			} {
+				if p := send(topic, c.producer, c.seq, c.n); code(p.ErrorCode) != c.code || p.BaseOffset != c.base {
+					t.Errorf("%s, power cut %v: producer %d, sequence %d: %+v, want offset %d, %v", topic.Name, power, c.producer, c.seq, p, c.base, c.code)
+				}
+			}
+		}
+	}
+}

@@ -84,11 +84,16 @@ func (v *conversion) convert(p *producePart) error {
 		}
 	}
 	limit := f.o.Limits.ConvertBytes
+	if h := &p.batch[0].Header; h.ProducerID != penstock.NoProducer {
+		v.place.Producer = h
+	}
 	err := record.Each(p.batch[0].Bytes, record.Limits{Bytes: int64(limit)}, func(r *record.Record) (err error) {
 		if len(r.Key)+len(r.Value)+len(r.Raw) > limit-len(v.bytes) {
 			return errConverted(limit)
 		}
-		if v.bytes, err = v.unpacker.Append(v.bytes, r, &v.place); err == nil {
+		v.bytes, err = v.unpacker.Append(v.bytes, r, &v.place)
+		v.place.Producer = nil
+		if err == nil {
 			v.ends = append(v.ends, len(v.bytes))
 		}
 		return err

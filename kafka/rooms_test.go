@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"penstock"
+	"penstock/convert"
 	"penstock/disk"
 	"penstock/disk/disktest"
 	"penstock/group"
@@ -84,7 +85,7 @@ func (h *house) raise(change func(*Options)) {
 	for _, l := range h.layouts {
 		stores[replica.StoreKey{Layout: l, Format: penstock.FormatMessage}] = h.messageStore(l)
 	}
-	h.replicas = replica.New(replica.Options{Broker: 0, Stores: stores})
+	h.replicas = replica.New(replica.Options{Broker: 0, Stores: stores, Sequences: convert.Sequences})
 	t.Cleanup(func() {
 		if err := h.replicas.Close(); (err != nil) != h.broken && !h.killed {
 			t.Error(err)

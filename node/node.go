@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"penstock"
+	"penstock/convert"
 	"penstock/disk"
 	"penstock/group"
 	"penstock/kafka"
@@ -265,7 +266,7 @@ func (n *Node) lead(ctx context.Context) error {
 	}
 	n.replicas = replica.New(replica.Options{
 		Broker: n.c.Broker, Stores: n.stores.forReplicas(),
-		Logger: n.log, Registry: n.registry,
+		Logger: n.log, Registry: n.registry, Sequences: convert.Sequences,
 		Workers: n.c.OpenParallel, RetentionEvery: n.c.RetentionEvery, CheckpointEvery: n.c.CheckpointEvery,
 		ProducerExpiry: n.c.ProducerExpiry, MaxProducers: n.c.Producers,
 	})

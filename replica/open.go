@@ -85,7 +85,7 @@ func (r *Replicas) tryOpen(p *Partition, t *meta.Topic) error {
 	}
 	sp.Configure(config) // it may have been open, with another one
 	p.producers.SetMax(r.o.MaxProducers)
-	if err := p.recover(sp, r.o.Logger); err != nil {
+	if err := p.recover(sp, r.scanOf(t, sp), r.o.Logger); err != nil {
 		return err
 	}
 	p.store = sp
@@ -96,7 +96,7 @@ func (r *Replicas) tryOpen(p *Partition, t *meta.Topic) error {
 }
 
 // recover brings the producers up to the end of the log: from the last saved state, then from the batches after it.
-func (p *Partition) recover(sp store.Partition, log *slog.Logger) error {
+func (p *Partition) recover(sp store.Partition, scan scanFunc, log *slog.Logger) error {
 	start, end := sp.Bounds()
 	p.end, p.epochStart = end, end
 	from := start
@@ -118,7 +118,7 @@ func (p *Partition) recover(sp store.Partition, log *slog.Logger) error {
 		return nil
 	}
 	now := penstock.Timestamp(p.now().UnixMilli())
-	err := sp.Scan(from, func(h *penstock.BatchHeader) error {
+	err := scan(from, func(h *penstock.BatchHeader) error {
 		if h.BaseOffset >= at { // else it is in the state; one that the start cuts in two counts
 			p.producers.Apply(h, now)
 			p.idempotents = p.idempotents || h.ProducerID != penstock.NoProducer

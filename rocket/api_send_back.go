@@ -15,6 +15,7 @@ import (
 	"strconv"
 
 	"penstock"
+	"penstock/convert"
 	"penstock/message"
 	"penstock/meta"
 	"penstock/replica"
@@ -171,7 +172,7 @@ func backProperties(m *message.Message, r *route, queue int32, level int) []byte
 	first, origin := had(message.PropertyRetryTopic), had(message.PropertyOriginID)
 	p := m.Properties
 	drop := append([]string{
-		message.PropertyRetryTopic, message.PropertyOriginID, message.PropertyDelayLevel, message.PropertyWait, propertyRecordCRC,
+		message.PropertyRetryTopic, message.PropertyOriginID, message.PropertyDelayLevel, message.PropertyWait, propertyRecordCRC, convert.PropertyProducer,
 	}, propertyTimer...)
 	if level > 0 {
 		drop = append(drop, message.PropertyRealTopic, message.PropertyRealQueue)

@@ -147,3 +147,28 @@ func TestBothGroups(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnProperty: what a message says of a Kafka producer's batch is not taken from clients, nor kept in a copy that is sent back.
+func TestOwnProperty(t *testing.T) {
+	h := build(t, "", nil)
+	h.topic("T", 1, nil)
+	c := dial(t, h.addr, remoting.JSON)
+	c.body(310, sendV2("T", 0, props("kafka.producer", "1:0:0:9", "a", "b")), "body")
+	m := h.all("T", 0)[0]
+	if property(m, "kafka.producer") != "" || property(m, "a") != "b" {
+		t.Errorf("stored with %q", m.Properties)
+	}
+	r := h.meta.Image().Topic("T")
+	k := h.withKafka()
+	if err := k.ProduceSync(h.ctx(), &kgo.Record{Topic: r.Name, Value: []byte("v")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	m = h.all("T", 0)[1]
+	if property(m, "kafka.producer") == "" {
+		t.Fatal("an idempotent producer's batch has no sequence")
+	}
+	c.body(36, back(m, 0), "")
+	if w := h.all(delayTopic, 2); len(w) != 1 || property(w[0], "kafka.producer") != "" || string(w[0].Body) != "v" {
+		t.Errorf("%+v", w)
+	}
+}

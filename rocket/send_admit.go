@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"penstock"
+	"penstock/convert"
 	"penstock/message"
 )
 
@@ -208,7 +209,7 @@ func (c *sendCall) look() *looked {
 			p.inner = true
 		case message.PropertyRealTopic, message.PropertyRealQueue:
 			p.real = true
-		case "POP_CK", propertyRecordCRC:
+		case "POP_CK", propertyRecordCRC, convert.PropertyProducer:
 			p.drop = true
 		}
 		return true
@@ -245,7 +246,7 @@ func (c *sendCall) dropped(key, value []byte) bool {
 		return c.dead
 	case message.PropertyRealTopic, message.PropertyRealQueue:
 		return c.delayed
-	case "TIMER_DELAY_SEC", "TIMER_DELAY_MS", "TIMER_DELIVER_MS", "POP_CK", propertyRecordCRC:
+	case "TIMER_DELAY_SEC", "TIMER_DELAY_MS", "TIMER_DELIVER_MS", "POP_CK", propertyRecordCRC, convert.PropertyProducer:
 		return true
 	}
 	return false
