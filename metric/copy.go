@@ -14,16 +14,17 @@ type Path uint8
 const (
 	PathSendfile Path = iota // from page cache to socket by the kernel
 	PathCopied               // through this process
+	PathSplice               // from page cache to socket by the kernel, scattered pieces gathered in a pipe
 	numPaths
 )
 
 // String is the label value.
-func (p Path) String() string { return [...]string{"sendfile", "copied"}[p] }
+func (p Path) String() string { return [...]string{"sendfile", "copied", "splice"}[p] }
 
 // Reason is why bytes took the path they took.
 type Reason uint8
 
-// The reasons. ReasonNone goes with PathSendfile.
+// The reasons. ReasonNone goes with PathSendfile and PathSplice.
 const (
 	ReasonNone      Reason = iota
 	ReasonSmall            // copied on purpose: cheaper below the threshold

@@ -23,6 +23,12 @@ func TestNoAllocations(t *testing.T) {
 		{"by sendfile", func(r *Request) {
 			a := NewAnswer()
 			a.Attach(f.extent(0, 50_000), nil)
+			a.Attach(f.extent(10_000, 80_000), nil)
+			r.Reply(a)
+		}, 4 + 130_000},
+		{"through a pipe", func(r *Request) {
+			a := NewAnswer()
+			a.Attach(f.extent(0, 50_000), nil)
 			a.Attach(f.extent(60_000, 30_000), nil)
 			r.Reply(a)
 		}, 4 + 80_000},

@@ -18,6 +18,7 @@ type Answer struct {
 	parts  []part   // extents by ascending place
 	copies []copied // payload that the front put into B
 	stored int64    // bytes of all extents
+	pieces int      // extents that do not go on where the one before ends
 	small  bool     // set when sent: the extents were copied on purpose
 }
 
@@ -56,6 +57,9 @@ func (a *Answer) Attach(e penstock.Extent, t *metric.Tally) {
 		e.Release()
 		return
 	}
+	if n := len(a.parts); n == 0 || a.parts[n-1].ext.File != e.File || a.parts[n-1].ext.Off+a.parts[n-1].ext.Len != e.Off {
+		a.pieces++
+	}
 	a.parts = append(a.parts, part{at: len(a.B), ext: e, tally: t})
 	a.stored += e.Len
 }
@@ -78,7 +82,7 @@ func (a *Answer) Discard() {
 	clear(a.parts)
 	clear(a.copies)
 	a.parts, a.copies = a.parts[:0], a.copies[:0]
-	a.stored, a.small = 0, false
+	a.stored, a.pieces, a.small = 0, 0, false
 	if cap(a.B) < lenBytes || cap(a.B) > keepAnswer {
 		return
 	}

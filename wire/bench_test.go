@@ -176,22 +176,61 @@ func ways(b *testing.B, name string, f func(*testing.B, Options)) {
 	b.Run(name+"/copy", func(b *testing.B) { f(b, Options{CopyBelow: 1 << 40}) })
 }
 
-// BenchmarkScattered sends 1 MiB in pieces from all over a file, with a few bytes before each.
+// piecemeal is the Kernel without pipes.
+type piecemeal struct {
+	Kernel
+	Corker
+}
+
+// bigFile is more than the caches of a processor hold.
+const bigFile = 512 << 20
+
+func newBigFile(b *testing.B) *stored {
+	b.Helper()
+	s := newStoredFile(b, 1<<20)
+	w, err := os.OpenFile(s.file.Name(), os.O_WRONLY, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer w.Close()
+	for at := int64(0); at < bigFile; at += 1 << 20 {
+		if _, err := w.WriteAt(s.data, at); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return s
+}
+
+// BenchmarkScattered sends answers of 1 MiB and of 128 KiB in pieces from all over a file, as a log shared by many partitions has them: copied, by
+// sendfile with a corked socket, and gathered in a pipe. The constants in gather.go rest on it.
 func BenchmarkScattered(b *testing.B) {
-	for _, piece := range []int64{4 << 10, 16 << 10, 64 << 10, 256 << 10} {
-		ways(b, fmt.Sprintf("%dKiB", piece>>10), func(b *testing.B, o Options) {
-			f := newStoredFile(b, 4<<20)
-			pieces := (1 << 20) / piece
-			p := &front{serve: func(r *Request) {
-				a := NewAnswer()
-				for i := range pieces {
-					a.B = append(a.B, head[:40]...)
-					a.Attach(f.extent((i*3)%(3*pieces)*piece, piece), nil)
-				}
-				r.Reply(a)
-			}}
-			bench(b, p, o, "ask", 4+int(pieces*(40+piece)), 2)
-		})
+	ways := []struct {
+		name string
+		o    Options
+	}{
+		{"copy", Options{CopyBelow: 1 << 40}},
+		{"cork", Options{CopyBelow: -1, Kernel: piecemeal{system{}, system{}}}},
+		{"pipe", Options{CopyBelow: -1}},
+	}
+	f := newBigFile(b)
+	for _, size := range []int64{1 << 20, 128 << 10} {
+		for _, piece := range []int64{1 << 10, 2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10} {
+			for _, way := range ways {
+				b.Run(fmt.Sprintf("%dKiB/of%dKiB/%s", size>>10, piece>>10, way.name), func(b *testing.B) {
+					pieces, next := size/piece, int64(77)
+					p := &front{serve: func(r *Request) {
+						a := NewAnswer()
+						a.B = append(a.B, head[:40]...)
+						for range pieces {
+							a.Attach(f.extent(next, piece), nil)
+							next = (next + 5*piece + 50) % (bigFile - piece)
+						}
+						r.Reply(a)
+					}}
+					bench(b, p, way.o, "ask", 4+40+int(size), 2)
+				})
+			}
+		}
 	}
 }
 

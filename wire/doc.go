@@ -14,7 +14,8 @@
 //	intake.go    received bytes into frames; buffer.go where they lie; budget.go how many there may be
 //	reader.go    one round: read, cut, serve, drain, flush
 //	conn.go      the order of requests, and who flushes; push.go frames that no request asked for
-//	sender.go    answers into system calls: gather the small, sendfile the rest
+//	sender.go    answers into system calls: gather the small, sendfile the rest; plan.go decides which is which
+//	gather.go    scattered pieces of files, gathered by reference in a pipe
 //
 // Server, Conn, Request and Budget may be used concurrently; an Answer belongs to one goroutine until it is given to
 // Reply or Push.

@@ -36,6 +36,8 @@ type system struct{}
 var (
 	_ Kernel = system{}
 	_ Corker = system{}
+
+	_ Gatherer = system{}
 )
 
 // Read receives with recvfrom's plain form, read.
@@ -85,6 +87,58 @@ func (system) Cork(sock int, on bool) error {
 		v = 1
 	}
 	return unix.SetsockoptInt(sock, unix.IPPROTO_TCP, unix.TCP_CORK, v)
+}
+
+// Pipe makes a pipe as large as it may be.
+func (system) Pipe(size int) (read, write int, err error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		return -1, -1, err
+	}
+	// Over the limit of the user's pipes it stays as small as it is.
+	_, _ = unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, size)
+	return fds[0], fds[1], nil
+}
+
+// ClosePipe closes both ends.
+func (system) ClosePipe(read, write int) {
+	_ = unix.Close(read)
+	_ = unix.Close(write)
+}
+
+// WritePipe copies.
+func (system) WritePipe(pipe int, p []byte) (int, error) {
+	for {
+		n, err := unix.Write(pipe, p)
+		if err != unix.EINTR {
+			return max(n, 0), err
+		}
+	}
+}
+
+// FillPipe reads at an offset of its own. It may wait for the disk, and never for room in the pipe.
+func (system) FillPipe(pipe, file int, off int64, n int) (int, error) {
+	for {
+		at := off
+		got, err := unix.Splice(file, &at, pipe, nil, n, unix.SPLICE_F_NONBLOCK)
+		if err != unix.EINTR {
+			return int(max(got, 0)), err
+		}
+	}
+}
+
+// DrainPipe sends. A broken connection is an error: the runtime takes the signal.
+func (system) DrainPipe(sock, pipe, n int, more bool) (int, error) {
+	flags := unix.SPLICE_F_NONBLOCK
+	if more {
+		flags |= unix.SPLICE_F_MORE
+	}
+	for {
+		sent, err := unix.Splice(pipe, nil, sock, nil, n, flags)
+		if err != unix.EINTR {
+			return int(max(sent, 0)), err
+		}
+	}
 }
 
 // wouldBlock tells that a call has to be repeated when the socket is ready.

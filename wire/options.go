@@ -20,7 +20,7 @@ type Options struct {
 	WriteTime     time.Duration       // without progress of an answer; default 30 s
 	Idle          time.Duration       // between frames, nothing being unanswered; default 10 min
 	InFlight      int                 // requests of one connection not yet answered, further ones are not read; default 256
-	CopyBelow     int64               // answers with less stored payload are copied on purpose; negative: none; default 16 KiB
+	CopyBelow     int64               // answers with less stored payload are copied on purpose, and those in crumbs; negative: none; default 16 KiB
 	AnyOrder      bool                // answers leave as they are given, for protocols that number their requests
 	Budget        *Budget             // bytes of requests in memory, shared by all listeners; nil means unlimited
 	Kernel        Kernel              // system calls; nil means the real ones. Tests count here.

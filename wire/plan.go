@@ -1,7 +1,7 @@
 package wire
 
 // corkBelow is the mean size of pieces, bytes between them not counted, below which the pushing of each by sendfile
-// costs more than two calls to prevent it; see BenchmarkScattered.
+// costs more than two calls to prevent it, where they do not go through a pipe.
 const corkBelow = 128 << 10
 
 const (
@@ -25,11 +25,17 @@ func (w *sender) plan(k Kernel, copyBelow int64) {
 			w.planMemory(k, copyBelow)
 		}
 	}
-	w.cork = len(w.ops) > 2 && stored > 0 && stored/int64(len(w.ops)/2) < corkBelow
+	if len(w.ops) > 2 && stored > 0 {
+		rest := w.planGather(k)
+		w.cork = rest && stored/int64(len(w.ops)/2) < corkBelow
+	}
 }
 
-// byFile reports whether the answer's extents are sent by the kernel.
-func (a *Answer) byFile(copyBelow int64) bool { return a.stored > 0 && a.stored >= copyBelow }
+// byFile reports whether the answer's extents are sent by the kernel: there is enough of them, and not in crumbs.
+func (a *Answer) byFile(copyBelow int64) bool {
+	crumbs := copyBelow > 0 && a.stored <= crumbsMax && a.stored < int64(a.pieces)*crumbBelow
+	return a.stored > 0 && a.stored >= copyBelow && !crumbs
+}
 
 // alone reports whether the answer, which is not sent by file, is better written from where it lies.
 func (a *Answer) alone() bool { return len(a.parts) == 0 && len(a.B) >= directMin }

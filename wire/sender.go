@@ -16,7 +16,7 @@ import (
 //
 //	small answers              gathered, stored bytes read in, into one buffer: one write for all of them
 //	one answer in memory       written from where it lies
-//	CopyBelow or more stored   bytes as they lie, each extent by sendfile
+//	CopyBelow or more stored   bytes as they lie, each extent by sendfile; runs of small extents through a pipe, see gather.go
 //
 // Every op but the last has more to follow and says so (MSG_MORE), and so does the last while further answers are
 // ready: nothing is held back at the end.
@@ -33,6 +33,9 @@ type sender struct {
 	at    int       // op being sent
 	outs  []*buffer // that ops lie in
 	pool  *pool
+	k     Kernel
+	pipes *pipes
+	pipe  *pipe   // in which ops are gathered; nil if the plan needs none
 	piece *buffer // what has been read of the op being copied
 	lo    int     // piece.b[lo:hi] is still to be sent
 	hi    int
@@ -49,13 +52,14 @@ type sender struct {
 
 // op is one run of bytes, or of a file.
 type op struct {
-	p     []byte
-	file  penstock.ExtentFile // nil for bytes
-	fd    int                 // of file; noFd when it has to be copied
-	off   int64
-	n     int64
-	tally *metric.Tally
-	ends  int // answers of the queue that are complete once this is sent, counted from its start
+	p      []byte
+	file   penstock.ExtentFile // nil for bytes
+	fd     int                 // of file; noFd when it has to be copied
+	off    int64
+	n      int64
+	tally  *metric.Tally
+	gather bool // it goes through a pipe, with its neighbours
+	ends   int  // answers of the queue that are complete once this is sent, counted from its start
 }
 
 const noFd = -1
@@ -100,6 +104,7 @@ func (w *sender) endPlan() {
 	}
 	clear(w.ops)
 	w.outs, w.ops, w.at = w.outs[:0], w.ops[:0], 0
+	w.givePipe()
 	w.piece.release()
 	w.piece, w.lo, w.hi = nil, 0, 0
 }
@@ -118,7 +123,7 @@ func (w *sender) send(c *Conn, wait bool) (blocked bool, err error) {
 			if w.next == len(w.queue) {
 				return false, nil
 			}
-			w.pool = &c.s.pool
+			w.pool, w.pipes, w.k = &c.s.pool, &c.s.pipes, c.s.o.Kernel
 			w.plan(c.s.o.Kernel, c.s.o.CopyBelow)
 			continue
 		}
@@ -162,7 +167,7 @@ func (c *Conn) send(fd uintptr) bool {
 			w.err = err
 			return true
 		}
-		if o.n == 0 {
+		if !o.gather && o.n == 0 {
 			w.opDone(o)
 		}
 	}
@@ -184,6 +189,9 @@ func (w *sender) setCork(k Kernel, sock int, on bool) {
 // step makes one system call for o and reports the bytes that left. Any call may be partial, a header of a few bytes
 // too; the op keeps what is left of it.
 func (w *sender) step(k Kernel, sock int, o *op, more bool) (int, error) {
+	if o.gather {
+		return w.stepGather(k.(Gatherer), sock, w.next < len(w.queue) || w.behind)
+	}
 	if o.file == nil {
 		n, err := k.Write(sock, o.p, more)
 		if err != nil && !wouldBlock(err) {

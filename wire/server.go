@@ -16,10 +16,11 @@ import (
 
 // Server serves one protocol on one listener.
 type Server struct {
-	ln   net.Listener
-	p    Protocol
-	o    Options
-	pool pool
+	ln    net.Listener
+	p     Protocol
+	o     Options
+	pool  pool
+	pipes pipes
 
 	senders sync.Pool      // of *sender, for connections that flush
 	running sync.WaitGroup // readers, flushers and the sweeper
@@ -210,6 +211,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		<-s.empty
 	}
 	s.running.Wait()
+	s.pipes.trim(s.o.Kernel, true)
 	return err
 }
 

@@ -86,8 +86,18 @@ type flaky struct {
 	readFiles int
 	readFile  int64
 	corks     int
-	corked    bool // the socket holds back
-	held      bool // the last bytes sent were to be held back for more
+	fills     int
+	drains    int
+	spliced   int64
+	pipes     map[int]int // bytes in each pipe that is open, by its reading end
+	ends      map[int]int // reading ends by writing ends
+	dirty     int         // pipes closed with bytes in them
+	most      int         // pipes open at once
+	noPipes   bool        // there are no pipes to be had
+	spliceErr error       // of every FillPipe from the next on
+	drainErr  error       // of every DrainPipe from the next on
+	corked    bool        // the socket holds back
+	held      bool        // the last bytes sent were to be held back for more
 }
 
 // short returns a smaller count now and then.
@@ -150,4 +160,89 @@ func (k *flaky) ReadFile(f penstock.ExtentFile, p []byte, off int64) (int, error
 	}
 	k.readFile += int64(n)
 	return n, err
+}
+
+func (k *flaky) Pipe(size int) (int, int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.noPipes {
+		return -1, -1, syscall.EMFILE
+	}
+	if k.rnd != nil {
+		size = 4096 << k.rnd.IntN(5)
+	}
+	r, w, err := k.Kernel.(Gatherer).Pipe(size)
+	if err == nil {
+		if k.pipes == nil {
+			k.pipes, k.ends = map[int]int{}, map[int]int{}
+		}
+		k.pipes[r], k.ends[w] = 0, r
+		k.most = max(k.most, len(k.pipes))
+	}
+	return r, w, err
+}
+
+func (k *flaky) ClosePipe(r, w int) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.ends[w] != r {
+		panic("ends of two pipes are closed together")
+	}
+	if k.pipes[r] > 0 {
+		k.dirty++
+	}
+	delete(k.pipes, r)
+	delete(k.ends, w)
+	k.Kernel.(Gatherer).ClosePipe(r, w)
+}
+
+// fill counts what went into a pipe, and makes up now and then that it is full.
+func (k *flaky) fill(pipe, n int, do func(n int) (int, error)) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	r, ok := k.ends[pipe]
+	if !ok {
+		panic("a pipe is filled that is not open")
+	}
+	if k.rnd != nil && k.pipes[r] > 0 && k.rnd.IntN(10) == 0 {
+		return 0, syscall.EAGAIN
+	}
+	k.fills++
+	n, err := do(k.short(n))
+	k.pipes[r] += n
+	return n, err
+}
+
+func (k *flaky) WritePipe(pipe int, p []byte) (int, error) {
+	return k.fill(pipe, len(p), func(n int) (int, error) { return k.Kernel.(Gatherer).WritePipe(pipe, p[:n]) })
+}
+
+func (k *flaky) FillPipe(pipe, file int, off int64, n int) (int, error) {
+	return k.fill(pipe, n, func(n int) (int, error) {
+		if k.spliceErr != nil {
+			return 0, k.spliceErr
+		}
+		return k.Kernel.(Gatherer).FillPipe(pipe, file, off, n)
+	})
+}
+
+func (k *flaky) DrainPipe(sock, pipe, n int, more bool) (int, error) {
+	if k.block.Load() {
+		return 0, syscall.EAGAIN
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pipes[pipe] != n {
+		panic("a pipe is drained of other bytes than are in it")
+	}
+	if k.drainErr != nil {
+		return 0, k.drainErr
+	}
+	k.drains++
+	m := k.short(n)
+	sent, err := k.Kernel.(Gatherer).DrainPipe(sock, pipe, m, more || m < n)
+	k.pipes[pipe] -= sent
+	k.spliced += int64(sent)
+	k.held = more
+	return sent, err
 }

@@ -51,6 +51,7 @@ func (s *Server) sweepLoop() {
 			s.sweep(now)
 			if now.Sub(trimmed) >= maxSweep {
 				s.pool.trim()
+				s.pipes.trim(s.o.Kernel, false)
 				trimmed = now
 			}
 		case <-s.empty:

@@ -114,6 +114,11 @@ func startOn(t testing.TB, ln net.Listener, p Protocol, o Options) *Server {
 		if n := s.pool.live.Load(); n != 0 {
 			t.Errorf("%d bytes of buffers still held after shutdown", n)
 		}
+		s.pipes.mu.Lock()
+		if s.pipes.made != 0 || len(s.pipes.free) != 0 {
+			t.Errorf("%d pipes left after shutdown", s.pipes.made)
+		}
+		s.pipes.mu.Unlock()
 		if n := o.Budget.Used(); n != 0 {
 			t.Errorf("%d bytes of the budget still held after shutdown", n)
 		}

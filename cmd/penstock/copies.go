@@ -36,7 +36,8 @@ func newCopies() *cobra.Command {
 		Use:   "copies",
 		Short: "Show which bytes went out without a copy, and why the others did not",
 		Long: `Asks a running broker for its copy account: every payload byte that left since it started, by listener and
-topic, by the way it took (sendfile, or copied through the process) and the reason.`,
+topic, by the way it took (sendfile; splice, where scattered pieces are gathered in a pipe; or copied through the
+process) and the reason.`,
 		Example: `  penstock copies
   penstock copies --http 127.0.0.1:18080 -o json`,
 		Args: cobra.NoArgs,
@@ -91,7 +92,7 @@ func summarise(c *node.Copies) *account {
 	a := &account{Lines: c.Lines}
 	for _, l := range c.Lines {
 		a.Bytes += l.Bytes
-		if l.Path == metric.PathSendfile.String() {
+		if l.Path != metric.PathCopied.String() {
 			a.ZeroCopy += l.Bytes
 		}
 	}
@@ -115,7 +116,7 @@ func printCopies(out io.Writer, a *account) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "\n%s out, %s of it by sendfile: %.2f %% without a copy\n", humanBytes(a.Bytes), humanBytes(a.ZeroCopy), 100*a.Share)
+	_, err := fmt.Fprintf(out, "\n%s out, %s of it by the kernel: %.2f %% without a copy\n", humanBytes(a.Bytes), humanBytes(a.ZeroCopy), 100*a.Share)
 	return err
 }
 

@@ -193,7 +193,7 @@ func TestPrintCopies(t *testing.T) {
 kafka     a      sendfile  3.0 GiB  75.00 %  
 kafka     b      copied    1.0 GiB  25.00 %  small: cheaper to copy than to hand to the kernel
 
-4.0 GiB out, 3.0 GiB of it by sendfile: 75.00 % without a copy
+4.0 GiB out, 3.0 GiB of it by the kernel: 75.00 % without a copy
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)
