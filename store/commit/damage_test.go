@@ -36,7 +36,7 @@ func files(t testing.TB, d *disk.Disk, dir string) (out []string) {
 func TestQueueDamage(t *testing.T) {
 	for _, f := range []store.Format{record.Format{}, message.Format{}} {
 		t.Run(f.Kind().String(), func(t *testing.T) {
-			for seed := range uint64(120) {
+			for seed := range seeds(120) {
 				queueDamage(t, f, seed)
 			}
 		})

@@ -158,7 +158,7 @@ func (s *Store) openKeys(c *checkpoint) error {
 }
 
 func (s *Store) indexOptions() index.Options {
-	return index.Options{Logger: s.o.Logger, Slots: s.o.IndexSlots, Entries: s.o.IndexEntries, Walk: s.walkKeys}
+	return index.Options{Logger: s.o.Logger, Slots: s.o.IndexSlots, Entries: s.o.IndexEntries, Walk: s.walkKeys, Now: s.o.Now}
 }
 
 // checkKeys makes the index again where it knows more than the log, which was damaged or taken away: others will lie at these positions.

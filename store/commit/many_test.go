@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -187,12 +189,20 @@ func (m *many) findAll(i int) error {
 	return nil
 }
 
+// seeds is how many seeds a loop runs; COMMIT_SEEDS asks for more.
+func seeds(short uint64) uint64 {
+	if n, err := strconv.ParseUint(os.Getenv("COMMIT_SEEDS"), 10, 64); err == nil {
+		return n
+	}
+	return short
+}
+
 // TestManyCrash drives several partitions on one log through power cuts and kills: appends to some at once, truncations, removals,
 // checkpoints. Each seed is a run of its own.
 func TestManyCrash(t *testing.T) {
 	for _, f := range []store.Format{record.Format{}, message.Format{}} {
 		t.Run(f.Kind().String(), func(t *testing.T) {
-			for seed := range uint64(150) {
+			for seed := range seeds(150) {
 				manySeed(t, f, seed)
 			}
 		})

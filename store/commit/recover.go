@@ -60,7 +60,9 @@ func (s *Store) recover() error {
 	if err := s.trimKeys(); err != nil {
 		return err
 	}
-	for _, p := range s.parts {
+	ps := s.all()
+	slices.SortFunc(ps, func(a, b *Partition) int { return compareIDs(a.id, b.id) })
+	for _, p := range ps {
 		if err := p.finish(); err != nil {
 			return err
 		}
