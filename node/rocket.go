@@ -43,7 +43,7 @@ func (n *Node) leadRocket() {
 		Broker: n.c.Broker, BrokerName: c.Name, ClusterName: c.Cluster,
 		Advertised: func() (string, int32) { return host, int32(port) },
 		Topics:     n.topics, Partitions: n.replicas, Groups: n.groups, Roster: n.roster, Delay: later, Values: values{n.meta},
-		Locate: n.stores.locate, FindKey: n.findKey,
+		Locate: n.stores.locate, FindKey: n.findKey, Memory: memory(root{}),
 		Admin: rocket.Admin{
 			Crews: n.roster, Groups: n.groups, Config: n.meta, Runtime: n.rocketRuntime, BrokerConfig: n.rocketConfigs,
 		},
