@@ -200,8 +200,12 @@ func Append(dst []byte, m *Message) ([]byte, error) {
 		return dst, fmt.Errorf("%w: message with a topic of %d, a body of %d and properties of %d bytes", penstock.ErrTooLarge, len(m.Topic), len(m.Body), len(m.Properties))
 	}
 	props := len(m.Properties)
+	open := m.WithRecordCRC && props > 0 && m.Properties[props-1] != propertyEnd
 	if m.WithRecordCRC {
 		props += recordCRCSize
+		if open {
+			props++
+		}
 		if props > MaxProperties {
 			return dst, fmt.Errorf("%w: message with properties of %d bytes and a checksum", penstock.ErrTooLarge, len(m.Properties))
 		}
@@ -244,6 +248,9 @@ func Append(dst []byte, m *Message) ([]byte, error) {
 	dst = append(dst, m.Topic...)
 	dst = be.AppendUint16(dst, uint16(props))
 	dst = append(dst, m.Properties...)
+	if open { // some clients leave out the last separator
+		dst = append(dst, propertyEnd)
+	}
 	if m.WithRecordCRC {
 		dst = appendRecordCRC(dst)
 	}

@@ -79,6 +79,23 @@ func anyMessage(t *rapid.T) *Message {
 	}
 }
 
+// TestChecksumAfterOpenProperties: clients of version 4 leave out the last separator; the checksum must not become part of the last value.
+func TestChecksumAfterOpenProperties(t *testing.T) {
+	for given, want := range map[string]string{"": "", "n\x01" + "60": "n\x0160\x02", "n\x0160\x02": "n\x0160\x02"} {
+		b, err := Append(nil, &Message{Topic: []byte("T"), Properties: []byte(given), WithRecordCRC: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := (Format{}).Verify(b); err != nil {
+			t.Errorf("%q: %v", given, err)
+		}
+		m, err := Parse(b)
+		if err != nil || !m.WithRecordCRC || string(m.Properties[:len(m.Properties)-recordCRCSize]) != want {
+			t.Errorf("%q: %q, %v", given, m.Properties, err)
+		}
+	}
+}
+
 // TestRoundTrip writes messages of every shape, reads them back, stamps them, and finds every flipped bit that a checksum covers.
 func TestRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -4,7 +4,10 @@ package rocket
 // subscribes to: QUERY_SUBSCRIPTION_BY_CONSUMER (345).
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"penstock/group"
 )
@@ -44,12 +47,32 @@ func connectionsJSON(cs []group.Client) []connectionJSON {
 // subscriptionJSON is RocketMQ's SubscriptionData.
 type subscriptionJSON struct {
 	ClassFilter bool     `json:"classFilterMode"`
-	Codes       []int32  `json:"codeSet"`
+	Codes       tagCodes `json:"codeSet"`
 	Kind        string   `json:"expressionType"`
 	Expression  string   `json:"subString"`
 	Version     int64    `json:"subVersion"`
 	Tags        []string `json:"tagsSet"`
 	Topic       string   `json:"topic"`
+}
+
+// tagCodes are the hashes of tags. RocketMQ's client for Go writes them as strings.
+type tagCodes []int32
+
+// UnmarshalJSON takes numbers, and strings that hold them.
+func (c *tagCodes) UnmarshalJSON(b []byte) error {
+	var raw []json.RawMessage
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return err
+	}
+	*c = make(tagCodes, 0, len(raw))
+	for _, r := range raw {
+		n, err := strconv.ParseInt(string(bytes.Trim(r, `"`)), 10, 32)
+		if err != nil {
+			return fmt.Errorf("hash of a tag: %w", err)
+		}
+		*c = append(*c, int32(n))
+	}
+	return nil
 }
 
 func subscriptionToJSON(s *group.Subscription) *subscriptionJSON {

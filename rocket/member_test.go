@@ -25,6 +25,16 @@ func beatBody(id, name string, topics ...string) string {
 		`"producerDataSet":[{"groupName":"CLIENT_INNER_PRODUCER"}],"withoutSub":false}`, id, name, strings.Join(subs, ","))
 }
 
+// TestHashesOfTags: Java's clients write numbers, the client for Go strings; anything else is no hash.
+func TestHashesOfTags(t *testing.T) {
+	for text, want := range map[string][]int32{`[2598919,-7]`: {2598919, -7}, `["2598919","-7"]`: {2598919, -7}, `[]`: {}, `["x"]`: nil, `[4294967296]`: nil, `{}`: nil} {
+		var c tagCodes
+		if err := json.Unmarshal([]byte(text), &c); (err != nil) != (want == nil) || err == nil && !slices.Equal(c, want) {
+			t.Errorf("%s: %v, %v", text, c, err)
+		}
+	}
+}
+
 // notice reads what the broker says by itself: that a group has changed.
 func (c *client) notice() string {
 	c.t.Helper()
