@@ -32,9 +32,13 @@ func apiSendBatch(l *Limits) *api { return sendRow(codeSendBatch, "SEND_BATCH_ME
 
 const codeSendBatch = 320
 
-// sendRow is a row of the three requests. Their frames are the only ones that carry payload.
+// clientFrame is the largest frame that RocketMQ's clients send or take.
+const clientFrame = 16 << 20
+
+// sendRow is a row of the three requests. Their frames are the only ones that carry payload. One with a body that is too large is read, if a client may
+// well send it, so that the producer is told why it is refused.
 func sendRow(c int32, name string, l *Limits) *api {
-	return &api{code: c, name: name, frame: remoting.MaxHeader + l.MessageBytes + 4<<10, right: right{opPub, onTopic}, gathers: true, handle: send}
+	return &api{code: c, name: name, frame: max(remoting.MaxHeader+l.MessageBytes+4<<10, clientFrame), right: right{opPub, onTopic}, gathers: true, handle: send}
 }
 
 // sendCall is one message, or batch of messages, under way. It is pooled with its buffers, so that a message allocates nothing. It is used by the

@@ -142,6 +142,7 @@ func TestSendRefusals(t *testing.T) {
 		{"a queue beyond 32 bits", 310, good.with("e", "4294967296"), "x", codeSystemError, "<e> is"},
 		{"no body", 310, good, "", codeMessageIllegal, "without a body"},
 		{"a large body", 310, good, strings.Repeat("x", 1001), codeMessageIllegal, "at most 1000"},
+		{"a body that is much too large", 310, good, strings.Repeat("x", 15<<20), codeMessageIllegal, "at most 1000"},
 		{"more than the topic takes", 310, good.with("b", "small"), strings.Repeat("x", 250), codeMessageIllegal, "takes 300"},
 		{"properties too long", 310, good.with("i", strings.Repeat("x", 32768)), "x", codeMessageIllegal, "at most 32767"},
 		{"properties too long once the broker's are there", 310, good.with("i", props("K", strings.Repeat("x", 32760))), "x", codeMessageIllegal, "properties"},
