@@ -79,7 +79,7 @@ func runningInfo(s *session, r *request) {
 func consumeDirectly(s *session, r *request) {
 	t := r.ticket()
 	q := r.Reader()
-	name, id, msgID := q.Text("consumerGroup"), r.Text("clientId"), r.Text("msgId")
+	name, id, msgID, topic := q.Text("consumerGroup"), r.Text("clientId"), r.Text("msgId"), r.Text("topic")
 	if err := q.Err(); err != nil {
 		s.fail(t, err)
 		return
@@ -95,11 +95,7 @@ func consumeDirectly(s *session, r *request) {
 		return
 	}
 	s.control(func(context.Context) { // it reads the disk
-		extents, _, err := s.front.located(at)
-		var b []byte
-		if err == nil {
-			b, err = load(extents)
-		}
+		b, err := s.front.storedAt(at, topic, s.store)
 		if err != nil {
 			s.refuse(t, codeSystemError, fmt.Sprintf("can not find message by the offset, %d: %v", at, err))
 			return
