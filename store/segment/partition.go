@@ -355,17 +355,22 @@ func (p *Partition) write(batches []penstock.Batch, n int64) error {
 		p.w.reserved = max(p.w.reserved, p.w.zeroed)
 		return nil
 	}
-	p.w.torn = true
+	p.w.torn = p.w.torn || wrote > 0
 	if cut := p.cutTail(); cut != nil {
 		p.log().Warn("bytes of a failed write stay until the next", "partition", p.id, "err", cut)
 	}
 	return err
 }
 
-// cutTail cuts the active file at the end: zeros, reserved blocks and what a failed write left. The caller holds w.
+// cutTail cuts the active file at the end: zeros, reserved blocks and what a failed write left. What a write left is cut off durably: with shorter
+// batches in front of it after a power cut, some of it could be taken for batches that follow them. The caller holds w.
 func (p *Partition) cutTail() error {
 	seg := p.active()
-	if err := seg.h.Truncate(seg.size); err != nil {
+	err := seg.h.Truncate(seg.size)
+	if err == nil && p.w.torn {
+		err = seg.h.Sync()
+	}
+	if err != nil {
 		return fmt.Errorf("partition %v: cut segment %d at %d: %w", p.id, seg.base, seg.size, err)
 	}
 	p.w.torn, p.w.zeroed, p.w.reserved = false, seg.size, seg.size
