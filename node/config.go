@@ -74,6 +74,7 @@ type Config struct {
 	OpenFiles    int   // sealed files kept open
 	OpenParallel int   // partitions opened at once
 	CommitFile   int64 // size of a file of the log that many partitions share
+	Commit       CommitConfig
 	ZeroAhead    int64 // bytes of zeros written ahead; 0: none
 	StallWarning time.Duration
 	MetadataTime time.Duration // for the metadata store to start
@@ -137,7 +138,7 @@ func Keys() []Key {
 }
 
 func settings() []setting {
-	return slices.Concat(placeSettings(), rocketSettings(), limitSettings(), groupSettings(), upkeepSettings(), diskSettings(), topicSettings())
+	return slices.Concat(placeSettings(), rocketSettings(), limitSettings(), groupSettings(), upkeepSettings(), diskSettings(), commitSettings(), topicSettings())
 }
 
 // placeSettings are about where the node is.

@@ -34,6 +34,42 @@ type RocketConfig struct {
 	Entries   int  // of an index file
 }
 
+// CommitConfig is what a node is told of the log that partitions of the commit layout share.
+type CommitConfig struct {
+	Warm                 bool  // the next file is filled with zeros ahead of need
+	Hours                []int // of the day, at which old files go; nil: at any
+	Clean, Force, Refuse int   // marks of how full the disk is, in percent; 0: none
+}
+
+// commitSettings are about the log that partitions of the commit layout share.
+func commitSettings() []setting {
+	return []setting{
+		{Key{"commit.warm", "true", "fill the next file of a shared log with zeros ahead of need, while the log is busy", false},
+			boolean(func(c *Config) *bool { return &c.Commit.Warm })},
+		{Key{"commit.delete.hours", "", "hours of the day, local time, at which files of a shared log go whose records are all too old, such as 4,16; nothing is at any time", false},
+			hours},
+		{Key{"commit.disk.clean", "75", "how full the disk is, in percent, from which on they go at any hour; 0 is never", false},
+			number(0, 100, func(c *Config) *int { return &c.Commit.Clean })},
+		{Key{"commit.disk.force", "0", "how full the disk is, in percent, from which on the oldest files of a shared log go although they are to be kept (RocketMQ: 85); 0 is never", false},
+			number(0, 100, func(c *Config) *int { return &c.Commit.Force })},
+		{Key{"commit.disk.refuse", "0", "how full the disk is, in percent, from which on a shared log takes no writes (RocketMQ: 90); 0 is when it is full", false},
+			number(0, 100, func(c *Config) *int { return &c.Commit.Refuse })},
+	}
+}
+
+// hours are hours of the day with commas or semicolons between them.
+func hours(c *Config, v string) error {
+	c.Commit.Hours = nil
+	for _, word := range strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ';' || r == ' ' }) {
+		h, err := strconv.Atoi(word)
+		if err != nil || h < 0 || h > 23 {
+			return errors.New("want hours of the day from 0 to 23, with commas between them, or nothing")
+		}
+		c.Commit.Hours = append(c.Commit.Hours, h)
+	}
+	return nil
+}
+
 // vipAuto asks for the second listener two ports below the first, where RocketMQ's clients look for it.
 const vipAuto = "auto"
 

@@ -60,6 +60,7 @@ func TestEveryField(t *testing.T) {
 		"rocket.listen": "localhost:55", "rocket.namesrv.listen": "localhost:56", "rocket.vip.listen": "", "rocket.advertise": "r:57", "rocket.cluster": "c",
 		"rocket.broker.name": "b", "rocket.layout": "segment", "rocket.auto.create": "false", "rocket.default.queues": "58", "rocket.message.max": "59",
 		"rocket.pull.max.bytes": "60", "rocket.pull.max.count": "61", "rocket.pull.max.wait": "62s", "rocket.client.expiry": "63s", "rocket.delay.levels": "1s 1d",
+		"commit.warm": "false", "commit.delete.hours": "4,16", "commit.disk.clean": "70", "commit.disk.force": "71", "commit.disk.refuse": "72",
 		"rocket.index": "false", "rocket.index.slots": "64", "rocket.index.entries": "65",
 	}
 	l, err := Load(Sources{Flags: other})
@@ -68,6 +69,7 @@ func TestEveryField(t *testing.T) {
 	}
 	for _, pair := range [][2]reflect.Value{
 		{reflect.ValueOf(base.Config), reflect.ValueOf(l.Config)}, {reflect.ValueOf(base.Config.Rocket), reflect.ValueOf(l.Config.Rocket)},
+		{reflect.ValueOf(base.Config.Commit), reflect.ValueOf(l.Config.Commit)},
 	} {
 		was, is := pair[0], pair[1]
 		for i := range was.NumField() {
@@ -188,6 +190,7 @@ func TestExposure(t *testing.T) {
 		{map[string]string{"rocket.delay.levels": "1s x"}, "want durations"},
 		{map[string]string{"rocket.delay.levels": " "}, "want 1 to"},
 		{map[string]string{"rocket.broker.name": "a/b"}, "want 1 to 255"},
+		{map[string]string{"commit.delete.hours": "4;24"}, "from 0 to 23"},
 		{map[string]string{"rocket.message.max": "16MiB"}, "to 15MiB"},
 		{map[string]string{"advertise": "0.0.0.0:9092"}, "stands for every address"},
 		{map[string]string{"advertise": "h:0"}, "want host"},

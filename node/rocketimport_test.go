@@ -90,6 +90,9 @@ func TestRocketImport(t *testing.T) {
 		{"messageDelayLevel=1s 5s 1d\n", "rocket.delay.levels", "1s 5s 1d :1 messageDelayLevel"},
 		{"channelExpiredTimeout=60000\n", "rocket.client.expiry", "1m0s :1 channelExpiredTimeout"},
 		{"maxTransferCountOnMessageInMemory=64\n", "rocket.pull.max.count", "64 :1 maxTransferCountOnMessageInMemory"},
+		{"deleteWhen=04;16\n", "commit.delete.hours", "04;16 :1 deleteWhen"},
+		{"diskSpaceCleanForciblyRatio=85\n", "commit.disk.force", "85 :1 diskSpaceCleanForciblyRatio"},
+		{"diskSpaceCleanForciblyRatio=85\ncleanFileForciblyEnable=false\n", "commit.disk.force", "0 default"},
 		{"messageIndexEnable=false\n", "rocket.index", "false :1 messageIndexEnable"},
 	} {
 		path := writeBroker(t, c.file)

@@ -72,6 +72,14 @@ func rocketStoreKeys() []kafkaKey {
 		row("mappedFileSizeCommitLog", "int", "1073741824", "commit.file.bytes", to("commit.file.bytes", same), "of the log that partitions share, for files made from now on"),
 		row("flushDiskType", "string", "ASYNC_FLUSH", "penstock.durability", takeFlush, "of every topic that does not say otherwise: SYNC_FLUSH is fsync, ASYNC_FLUSH relaxed"),
 		row("fileReservedTime", "int", "72", "log.retention.ms", to("log.retention.ms", forEver(3_600_000)), "hours, of every topic that does not say otherwise"),
+		row("deleteWhen", "string", "04", "commit.delete.hours", to("commit.delete.hours", same), "of the log that partitions share"),
+		row("diskMaxUsedSpaceRatio", "int", "75", "commit.disk.clean", to("commit.disk.clean", same), "of the log that partitions share"),
+		row("diskSpaceCleanForciblyRatio", "int", "85", "commit.disk.force", unlessFalse("cleanFileForciblyEnable", to("commit.disk.force", same)),
+			"of the log that partitions share; where it is left out nothing is deleted that is to be kept"),
+		row("diskSpaceWarningLevelRatio", "int", "90", "commit.disk.refuse", to("commit.disk.refuse", same),
+			"of the log that partitions share; where it is left out only a full disk refuses"),
+		row("cleanFileForciblyEnable", "boolean", "true", "", nothing("read with diskSpaceCleanForciblyRatio"), "false sets nothing of diskSpaceCleanForciblyRatio"),
+		row("warmMapedFileEnable", "boolean", "false", "commit.warm", to("commit.warm", same), "of the log that partitions share"),
 		row("messageIndexEnable", "boolean", "true", "rocket.index", to("rocket.index", same), ""),
 		row("maxHashSlotNum", "int", "5000000", "rocket.index.slots", to("rocket.index.slots", same), "of files made from now on"),
 		row("maxIndexNum", "int", "20000000", "rocket.index.entries", to("rocket.index.entries", same), "of files made from now on"),
@@ -109,7 +117,6 @@ func rocketPromiseKeys() []kafkaKey {
 // rocketOtherKeys have reasons of their own.
 func rocketOtherKeys() []kafkaKey {
 	one := func(status KafkaStatus, line, why string) kafkaKey { return family(status, why, line)[0] }
-	const disk = "old files go when retention.ms or retention.bytes of the topics no longer keep what is in them, at any hour and however full the disk is; a full disk refuses writes until there is room"
 	return []kafkaKey{
 		one(KafkaRefused, "brokerPermission int 6", "rights are a topic's: set rocketmq.perm on each"),
 		one(KafkaRefused, "storePathCommitLog string", "everything lies in the data directory, which storePathRootDir names"),
@@ -117,11 +124,6 @@ func rocketOtherKeys() []kafkaKey {
 		one(KafkaRefused, "readOnlyCommitLogStorePaths string", "everything lies in the data directory, which storePathRootDir names"),
 		one(KafkaRefused, "storeType string default", "queues are files, as with default"),
 		one(KafkaRefused, "mappedFileSizeConsumeQueue int 6000000", "a file of a queue has 300,000 entries, which is RocketMQ's default"),
-		one(KafkaRefused, "deleteWhen string 04", disk),
-		one(KafkaRefused, "diskMaxUsedSpaceRatio int 75", disk),
-		one(KafkaRefused, "diskSpaceCleanForciblyRatio int 85", disk),
-		one(KafkaRefused, "diskSpaceWarningLevelRatio int 90", disk),
-		one(KafkaRefused, "cleanFileForciblyEnable boolean true", disk),
 		one(KafkaRefused, "maxTopicLength int 127", "names have 127 characters at most, those of a group's own topics 255"),
 		one(KafkaRefused, "autoCreateSubscriptionGroup boolean true", "a group needs no creation: without a configuration of its own the defaults count"),
 		one(KafkaRefused, "longPollingEnable boolean true", "a client that asks to wait waits"),
@@ -136,6 +138,16 @@ func rocketOtherKeys() []kafkaKey {
 		one(KafkaAccepted, "highSpeedMode boolean false", "RocketMQ 5.5 does not read it either"),
 		one(KafkaAccepted, "waitTimeMillsInSendQueue long 200", "there is no queue before the log"),
 		one(KafkaAccepted, "brokerFastFailureEnable boolean true", "there is no queue before the log that could be long"),
+	}
+}
+
+// unlessFalse does nothing if the file turns it off by another key.
+func unlessFalse(key string, take func(*importer, string) (taken, error)) func(*importer, string) (taken, error) {
+	return func(im *importer, v string) (taken, error) {
+		if strings.EqualFold(im.get(key), "false") {
+			return taken{why: "not used: " + key + " is false"}, nil
+		}
+		return take(im, v)
 	}
 }
 

@@ -171,7 +171,6 @@ func rocketMappedKeys() []kafkaKey {
 		transientStorePoolSize int 5
 		useABSLock boolean false
 		useReentrantLockWhenPutMessage boolean true
-		warmMapedFileEnable boolean false
 		writeWithoutMmap boolean false
 `)
 }

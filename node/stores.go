@@ -67,6 +67,8 @@ func openStore(d *disk.Disk, key replica.StoreKey, f store.Format, c *Config, lo
 	if key.Layout == penstock.LayoutCommit {
 		return commit.New(d, f, commit.Options{
 			Logger: log, FileBytes: c.CommitFile, DelayLevels: c.Rocket.Levels,
+			NoWarm: !c.Commit.Warm, DeleteHours: c.Commit.Hours,
+			CleanPercent: c.Commit.Clean, ForcePercent: c.Commit.Force, RefusePercent: c.Commit.Refuse,
 			NoIndex: !c.Rocket.Index, IndexSlots: c.Rocket.Slots, IndexEntries: c.Rocket.Entries,
 		})
 	}
