@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"time"
 
@@ -16,9 +17,29 @@ const (
 	killPartitions = 6
 	// killAcks is how many acknowledgements a cycle has at least before the kill.
 	killAcks = 200
-	// topicCycles is after how many kills a topic is read from its beginning, deleted, and followed by another.
+	// topicCycles is after how many kills at most a topic is read from its beginning, deleted, and followed by another.
 	topicCycles = 25
 )
+
+// A combination is how a topic is stored: layout and format.
+type combination struct{ layout, format string }
+
+func (c combination) String() string { return c.format + "/" + c.layout }
+
+// combinations are all there are; topics take them in turn.
+var combinations = [...]combination{{"segment", "record"}, {"commit", "record"}, {"segment", "message"}, {"commit", "message"}}
+
+// configs are what a topic is created with: the combination, and smallSegments where segments are a topic's own.
+func (c combination) configs() map[string]string {
+	configs := map[string]string{"penstock.layout": c.layout, "penstock.format": c.format}
+	if c.layout == "segment" {
+		maps.Copy(configs, smallSegments())
+	}
+	return configs
+}
+
+// each is for how many of so many cycles a topic or a file system lives, so that every combination has its turn, if they are enough.
+func each(cycles, most int) int { return max(1, min(most, cycles/len(combinations))) }
 
 // loadStyles are the writers of the kill and power parts: each has a connection of its own.
 func loadStyles() []load.Style {
@@ -58,16 +79,17 @@ func runKill(ctx context.Context, r *rig) (string, error) {
 	bar := screen.NewBar(int64(cycles), "kill -9", false)
 	defer bar.Close()
 	begin := time.Now()
+	lives := each(cycles, topicCycles)
 	for done := range cycles {
-		if err := k.cycle(ctx, done%topicCycles == topicCycles-1 || done == cycles-1); err != nil {
-			return "", fmt.Errorf("cycle %d: %w", done+1, err)
+		if err := k.cycle(ctx, done%lives == lives-1 || done == cycles-1); err != nil {
+			return "", fmt.Errorf("cycle %d, %v: %w", done+1, k.combination(), err)
 		}
 		bar.Add(1)
 	}
 	if k.sum.Acked < killAcks*int64(cycles) {
 		return "", fmt.Errorf("only %d acknowledgements were counted: this proves nothing", k.sum.Acked)
 	}
-	text := fmt.Sprintf("%d kills under load (%d killed again while starting), %s acknowledged, %s read by a follower, %s; %.2f s a cycle",
+	text := fmt.Sprintf("%d kills under load (%d killed again while starting) of topics of all layouts and formats, %s acknowledged, %s read by a follower, %s; %.2f s a cycle",
 		cycles, k.early, screen.Count(k.sum.Acked), screen.Count(k.seen), verdict(&k.sum), time.Since(begin).Seconds()/float64(cycles))
 	return text, r.broker.Stop()
 }
@@ -100,10 +122,15 @@ func (k *killRun) cycle(ctx context.Context, last bool) error {
 	return k.crew.fill()
 }
 
+// combination is that of the topic at hand.
+func (k *killRun) combination() combination {
+	return combinations[(k.topics+len(combinations)-1)%len(combinations)]
+}
+
 // begin makes the next topic and puts load on it.
 func (k *killRun) begin(ctx context.Context) (err error) {
 	k.topics++
-	if k.target, err = load.Create(ctx, k.broker.Kafka, fmt.Sprintf("kill-%d", k.topics), killPartitions, smallSegments()); err != nil {
+	if k.target, err = load.Create(ctx, k.broker.Kafka, fmt.Sprintf("kill-%d", k.topics), killPartitions, k.combination().configs()); err != nil {
 		return err
 	}
 	if k.follower, err = load.Follow(ctx, k.target); err != nil {

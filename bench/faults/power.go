@@ -47,10 +47,11 @@ func runPower(ctx context.Context, r *rig) (string, error) {
 	begin := time.Now()
 	for i, left := 0, cycles; left > 0; i++ {
 		kind := loopfs.Kinds[i%len(loopfs.Kinds)]
-		cuts := min(left, freshImage, (cycles+1)/2)
+		cuts := min(left, each(cycles, freshImage))
+		stored := combinations[(i+i/len(combinations))%len(combinations)] // each of them on each kind
 		bar.Describe("power cuts on " + kind)
-		if err := r.cutImage(ctx, kind, cuts, &n, bar); err != nil {
-			return n.text(begin), fmt.Errorf("%s: %w", kind, err)
+		if err := r.cutImage(ctx, image{kind, stored, cuts}, &n, bar); err != nil {
+			return n.text(begin), fmt.Errorf("%s on %s: %w", stored, kind, err)
 		}
 		left -= cuts
 	}
@@ -61,8 +62,15 @@ func runPower(ctx context.Context, r *rig) (string, error) {
 }
 
 func (n *powerCount) text(begin time.Time) string {
-	return fmt.Sprintf("%d power cuts on ext4 and xfs (%d with the broker still writing), %s acknowledged before the cut, %d anomalies; the control lost %s acknowledged records in %d cuts; %.2f s a cycle",
+	return fmt.Sprintf("%d power cuts on ext4 and xfs, of topics of all layouts and formats (%d with the broker still writing), %s acknowledged before the cut, %d anomalies; the control lost %s acknowledged records in %d cuts; %.2f s a cycle",
 		n.cuts, n.alive, screen.Count(n.acked), n.found, screen.Count(n.controlLost), n.controlCuts, time.Since(begin).Seconds()/float64(max(n.cuts, 1)))
+}
+
+// image is a file system to be made: its kind, how the topic on it is stored, and how often its power is cut.
+type image struct {
+	kind   string
+	stored combination
+	cuts   int
 }
 
 // powerRun is one file system with a broker on it.
@@ -70,6 +78,7 @@ type powerRun struct {
 	*rig
 	fs       *loopfs.FS
 	data     string
+	stored   combination
 	durable  *load.Target
 	control  *load.Target
 	crew     *crew
@@ -78,12 +87,12 @@ type powerRun struct {
 }
 
 // cutImage makes a file system and cuts its power a number of times.
-func (r *rig) cutImage(ctx context.Context, kind string, cuts int, n *powerCount, bar *screen.Bar) (err error) {
-	fs, err := loopfs.Make(ctx, r.dir, kind, powerImage)
+func (r *rig) cutImage(ctx context.Context, m image, n *powerCount, bar *screen.Bar) (err error) {
+	fs, err := loopfs.Make(ctx, r.dir, m.kind, powerImage)
 	if err != nil {
 		return err
 	}
-	p := &powerRun{rig: r, fs: fs, data: filepath.Join(fs.Dir, "data"), n: n}
+	p := &powerRun{rig: r, fs: fs, data: filepath.Join(fs.Dir, "data"), stored: m.stored, n: n}
 	defer func() {
 		if p.crew != nil {
 			p.crew.abandon(1)
@@ -102,8 +111,8 @@ func (r *rig) cutImage(ctx context.Context, kind string, cuts int, n *powerCount
 	if err := p.prepare(ctx); err != nil {
 		return err
 	}
-	for i := range cuts {
-		if err := p.cycle(ctx, i == cuts-1); err != nil {
+	for i := range m.cuts {
+		if err := p.cycle(ctx, i == m.cuts-1); err != nil {
 			return fmt.Errorf("cut %d of this image: %w", i+1, err)
 		}
 		bar.Add(1)
@@ -120,7 +129,7 @@ func (p *powerRun) prepare(ctx context.Context) error {
 	if err := p.start(ctx, p.data); err != nil {
 		return err
 	}
-	if p.durable, err = load.Create(ctx, p.broker.Kafka, "durable", powerPartitions, smallSegments()); err != nil {
+	if p.durable, err = load.Create(ctx, p.broker.Kafka, "durable", powerPartitions, p.stored.configs()); err != nil {
 		return err
 	}
 	relaxed := map[string]string{"penstock.durability": "relaxed"}
