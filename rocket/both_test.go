@@ -50,11 +50,12 @@ func (h *house) consume(c *kgo.Client, n int) (out []*kgo.Record) {
 	return out
 }
 
-// kinds are a topic of each format.
+// kinds are a topic of each format, and of messages in each layout.
 func (h *house) kinds(queues int) []*meta.Topic {
 	return []*meta.Topic{
 		h.recordTopic("records", queues, nil),
 		h.topic("shared", queues, nil),
+		h.make(meta.NewTopic{Name: "own", Format: penstock.FormatMessage, Layout: penstock.LayoutSegment, Partitions: queues}),
 	}
 }
 
