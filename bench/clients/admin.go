@@ -73,15 +73,17 @@ func runAdmin(ctx context.Context, b *bench) (_ string, err error) {
 		return "", err
 	}
 	var failed error
-	total := 0
+	total, asked := 0, 0 // two of the old ones have no administration
 	for _, c := range fleet {
 		n, err := b.adminOf(ctx, c, br.Kafka, id)
-		total += n
+		if total += n; n > 0 {
+			asked++
+		}
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", c.Name, err))
 		}
 	}
-	return fmt.Sprintf("%d administrative calls of %d clients answered as Kafka does", total, len(fleet)), failed
+	return fmt.Sprintf("%d administrative calls of %d clients answered as Kafka does", total, asked), failed
 }
 
 // adminBroker starts what the scenario is played against: with -apache a real Apache Kafka, which shows that what is demanded is
