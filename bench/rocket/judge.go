@@ -187,10 +187,9 @@ func distinct(msgs []talk.Msg) int {
 // again before any other of its queue.
 func orderly(events []talk.Answer) error {
 	type state struct {
-		busy   string // who is reading now
-		owner  string // who read last
-		next   int64
-		failed bool
+		busy  string // who is reading now
+		owner string // who read last
+		next  int64
 	}
 	queues := map[int]*state{}
 	for _, e := range events {
