@@ -134,7 +134,7 @@ func (x *world) locate() error {
 			return fmt.Errorf("locate %d: partition %v, offset %d, want %d, %w", at, id, off, k.header.BaseOffset, err)
 		}
 		wrong := at + 1 + penstock.Position(x.r.IntN(len(k.bytes)-1))
-		if id, off, err := l.Locate(wrong); err == nil || !x.faulty && !errors.Is(err, penstock.ErrOffsetOutOfRange) {
+		if id, off, err := l.Locate(wrong); err == nil || !x.faulty && !x.fs.Halted() && !errors.Is(err, penstock.ErrOffsetOutOfRange) {
 			return fmt.Errorf("locate %d, inside of a batch: partition %v, offset %d, %w", wrong, id, off, err)
 		}
 	}
