@@ -72,10 +72,12 @@ func queueDamage(t *testing.T, f store.Format, seed uint64) {
 		default:
 			b = slices.Clone(b)
 			used := len(b)
-			for used > 1 && b[used-1] == 0 {
+			for used > 0 && b[used-1] == 0 {
 				used-- // what lies behind the last entry is nobody's
 			}
-			b[r.IntN(used)] ^= 1 << r.IntN(8)
+			if used > 0 {
+				b[r.IntN(used)] ^= 1 << r.IntN(8)
+			}
 			m.must(m.d.WriteFile(name, b))
 		}
 	}

@@ -24,6 +24,7 @@ const (
 	rocketIndex      = "index"
 	rocketCheckpoint = "checkpoint"
 	rocketTopics     = "config/topics.json"
+	rocketDelays     = "config/delayOffset.json"
 )
 
 // RocketTopic is a topic in the store directory of a RocketMQ broker.

@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -73,7 +75,7 @@ func readAll(from fs.FS, name string, limit int64) ([]byte, error) {
 
 // Import takes over the commit log of the store directory of a RocketMQ broker, which is not running, for the store of messages on d, which has nothing
 // yet: files are copied as they are, and each queue is given to a partition of the topic id that ids returns for its topic; queues whose topic has
-// none are left out. The queues' offsets stay. The store that New opens then goes over the log and makes queues and index of it, so that what
+// none are left out. The queues' offsets stay; those of delayed messages begin behind what was delivered (config/delayOffset.json). The store that New opens then goes over the log and makes queues and index of it, so that what
 // comes of a log that was not stopped cleanly is what is whole. It reports the bytes of the log.
 func Import(ctx context.Context, d *disk.Disk, from fs.FS, ids func(topic string) (penstock.TopicID, bool)) (int64, error) {
 	s := &Store{d: d, o: Options{}.withDefaults(), dir: path.Join(rootDir, penstock.FormatMessage.String()), messages: true}
@@ -92,7 +94,7 @@ func Import(ctx context.Context, d *disk.Disk, from fs.FS, ids func(topic string
 		}
 		return src, i.Size(), nil
 	}}
-	first, bytes, err := x.importLog(s, from)
+	first, size, err := x.importLog(s, from)
 	if err != nil {
 		return 0, fmt.Errorf("import: %w", err)
 	}
@@ -116,11 +118,11 @@ func Import(ctx context.Context, d *disk.Disk, from fs.FS, ids func(topic string
 	if err := d.WriteFile(path.Join(s.dir, checkpointFile), c.append(nil)); err != nil {
 		return 0, fmt.Errorf("import: %w", err)
 	}
-	return bytes, nil
+	return size, nil
 }
 
 // importLog copies the files of the log that have something in them, and returns where the first begins.
-func (x *transfer) importLog(s *Store, from fs.FS) (first penstock.Position, bytes int64, err error) {
+func (x *transfer) importLog(s *Store, from fs.FS) (first penstock.Position, size int64, err error) {
 	es, err := fs.ReadDir(from, rocketLog)
 	if err != nil {
 		return 0, 0, err
@@ -151,9 +153,9 @@ func (x *transfer) importLog(s *Store, from fs.FS) (first penstock.Position, byt
 		if err := x.copy(path.Join(rocketLog, e.Name()), path.Join(s.dir, logDir, e.Name())); err != nil {
 			return 0, 0, err
 		}
-		bytes += i.Size()
+		size += i.Size()
 	}
-	return first, bytes, nil
+	return first, size, nil
 }
 
 // used reports whether a file of the log begins with something.
@@ -176,6 +178,13 @@ func (x *transfer) importQueue(s *Store, from fs.FS, id penstock.PartitionID, na
 	if err != nil {
 		return err
 	}
+	if name.topic == scheduleTopic {
+		done, err := delivered(from)
+		if err != nil {
+			return err
+		}
+		at = max(at, done[int64(name.queue)+1])
+	}
 	p := newPartition(s, id)
 	o := owner{name: name}
 	f := facts{start: at, first: at}
@@ -184,6 +193,31 @@ func (x *transfer) importQueue(s *Store, from fs.FS, id penstock.PartitionID, na
 	}
 	return x.to.WriteFile(path.Join(p.dir, ownerFile), o.append(nil))
 }
+
+// delivered is how far RocketMQ has delivered the messages of each delay level. Its file is JSON but for keys that are bare numbers.
+func delivered(from fs.FS) (map[int64]penstock.Offset, error) {
+	b, err := readAll(from, rocketDelays, maxRocketConfig)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	_, table, _ := bytes.Cut(b, []byte(`"offsetTable"`))
+	table, _, _ = bytes.Cut(table, []byte("}"))
+	out := map[int64]penstock.Offset{}
+	for _, m := range levelOffset.FindAllSubmatch(table, -1) {
+		level, err := strconv.ParseInt(string(m[1]), 10, 32)
+		off, err2 := strconv.ParseInt(string(m[2]), 10, 64)
+		if err := errors.Join(err, err2); err != nil {
+			return nil, fmt.Errorf("%s: %w", rocketDelays, err)
+		}
+		out[level] = penstock.Offset(off)
+	}
+	return out, nil
+}
+
+var levelOffset = regexp.MustCompile(`"?(\d+)"?\s*:\s*(\d+)`)
 
 // firstOffset looks through the files of a consume queue, the oldest first, for an entry that points into the log; behind the last one where none does.
 func (x *transfer) firstOffset(from fs.FS, dir string, log penstock.Position) (penstock.Offset, error) {

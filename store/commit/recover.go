@@ -93,6 +93,7 @@ func (s *Store) readCheckpoint() (c checkpoint, err error) {
 		}
 	}
 	s.seq.Store(c.seq)
+	s.noted.Store(int64(c.pos))
 	if b, err = s.d.ReadFile(path.Join(s.dir, cleanFile), maxSmallBytes); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return c, nil

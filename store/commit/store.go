@@ -126,6 +126,7 @@ type Store struct {
 	clean  bool          // the last stop was clean
 	marker atomic.Bool   // the marker of a clean stop is on the disk
 	seq    atomic.Uint64 // number of the last checkpoint
+	noted  atomic.Int64  // its position
 
 	scratch sync.Pool // of *scratch
 	jobs    sync.Pool // of *job
@@ -336,6 +337,7 @@ func (s *Store) checkpointQueues() error {
 		return err
 	}
 	s.seq.Store(c.seq)
+	s.noted.Store(int64(c.pos))
 	return nil
 }
 

@@ -137,6 +137,7 @@ func (p *Partition) expired(now time.Time, limit penstock.Offset, due bool) (n i
 // fails is tried again at the next start. The caller holds own.
 func (p *Partition) trimQueue(old int64) {
 	p.trimSums()
+	defer p.forgetHandle()
 	for at := old / p.st.o.QueueEntries; at < p.q.first/p.st.o.QueueEntries; at++ {
 		name := p.queueFile(at * p.st.o.QueueEntries)
 		if err := p.st.d.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -146,14 +147,14 @@ func (p *Partition) trimQueue(old int64) {
 	}
 }
 
-// pruned drops the truncations that concern no file of the log any more.
+// pruned drops the truncations that concern nothing any more: no file of the log, and no entry that the last checkpoint vouches for.
 func (s *Store) pruned(cuts []cut) []cut {
 	s.log.mu.RLock()
 	defer s.log.mu.RUnlock()
 	if len(s.log.files) == 0 {
 		return cuts
 	}
-	first := s.log.files[0].start
+	first := min(s.log.files[0].start, penstock.Position(s.noted.Load()-1))
 	return slices.DeleteFunc(slices.Clone(cuts), func(c cut) bool { return c.at <= first })
 }
 
@@ -314,6 +315,7 @@ func (p *Partition) cutQueue(c *cut) {
 // cutFiles makes zeros of what the queue's files have behind the last entry, for those who read the files without us. What fails here
 // is not believed later. The caller holds own.
 func (p *Partition) cutFiles() {
+	defer p.forgetHandle()
 	name, at := p.queueFile(p.q.flushed), p.q.flushed%p.st.o.QueueEntries*p.st.entrySize()
 	h, err := p.st.d.OpenLater(name)
 	if err == nil {
@@ -331,6 +333,13 @@ func (p *Partition) cutFiles() {
 	if !errors.Is(err, fs.ErrNotExist) {
 		p.st.o.Logger.Warn("queue keeps entries behind its end", "partition", p.id, "err", err)
 	}
+}
+
+// forgetHandle closes the file of the queue that was read last: another may take its name.
+func (p *Partition) forgetHandle() {
+	p.hmu.Lock()
+	p.dropHandle()
+	p.hmu.Unlock()
 }
 
 // removeState removes a state's file. The caller holds own.
