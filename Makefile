@@ -7,7 +7,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BIN         := $(CURDIR)/bin/penstock
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
-.PHONY: help build demo test check unit race short faults clients tools bench fuzz clean
+.PHONY: help build demo test check unit race short faults clients rocket tools bench fuzz clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -42,19 +42,25 @@ short: build ## a short form of faults, clients, tools and bench
 	go -C bench run ./clients -penstock $(BIN) -short
 	go -C bench run ./tools -penstock $(BIN) -short
 	go -C bench run ./cmd/bench syscalls -penstock $(BIN) -short
+	go -C bench run ./rocket -penstock $(BIN) -short
 
 faults: build ## the long fault loops: crash seeds, kill -9, power cuts, full disk, failing calls (needs root, about an hour)
 	STORETEST_SEEDS=100000 go test -count=1 -timeout 60m ./disk ./store/... ./replica ./group
 	go -C bench run ./faults -penstock $(BIN) all
 
-clients: build ## prove it with unchanged clients of six kinds; bench/README.md says what it installs (needs Java, Maven, Python, Node)
+clients: build ## prove it with unchanged clients of Kafka and RocketMQ; bench/README.md says what it installs (needs Java, Maven, Python, Node)
 	go -C bench run ./clients -penstock $(BIN)
+	go -C bench run ./rocket -penstock $(BIN) clients kill
+
+rocket: build ## RocketMQ's mqadmin against penstock and a real RocketMQ (needs Java and Maven, 3 minutes)
+	go -C bench run ./rocket -penstock $(BIN) -doc ../docs/rocketmq-tools.md tools
 
 tools: build ## Kafka's command line tools against penstock and a real Kafka, Kafka Streams, Kafka Connect (needs Java and Maven, 4 minutes)
 	go -C bench run ./tools -penstock $(BIN) -doc ../docs/kafka-tools.md
 
-bench: build ## the figures: CPU per GiB beside the floors and Apache Kafka, acknowledgements, latency, system calls, idle
+bench: build ## the figures: CPU per GiB beside the floors and Apache Kafka, acknowledgements, latency, system calls, idle; beside RocketMQ
 	go -C bench run ./cmd/bench all -penstock $(BIN)
+	go -C bench run ./cmd/bench rocket -penstock $(BIN)
 
 FUZZTIME ?= 10m
 fuzz: ## every fuzz target for FUZZTIME each

@@ -12,21 +12,21 @@ import (
 
 func scenarios() []scenario {
 	return []scenario{
-		{"send", true, true, playSend},
-		{"push", true, true, playPush},
-		{"orderly", true, true, playOrderly},
-		{"broadcast", false, true, playBroadcast},
-		{"retry", true, true, playRetry},
-		{"backoff", false, true, playBackoff},
-		{"tags", true, true, playTags},
-		{"delay", true, true, playDelay},
-		{"query", true, false, playQuery},
-		{"time", false, false, playTime},
-		{"pull", true, false, playPull},
-		{"lite", true, false, playLite},
-		{"topics", false, true, playTopics},
-		{"sizes", false, true, playSizes},
-		{"refused", false, false, playRefused},
+		{name: "send", short: true, goes: true, play: playSend},
+		{name: "push", short: true, goes: true, play: playPush},
+		{name: "orderly", short: true, goes: true, slow: true, play: playOrderly},
+		{name: "broadcast", goes: true, play: playBroadcast},
+		{name: "retry", short: true, goes: true, slow: true, play: playRetry},
+		{name: "backoff", goes: true, slow: true, play: playBackoff},
+		{name: "tags", short: true, goes: true, play: playTags},
+		{name: "delay", short: true, goes: true, play: playDelay},
+		{name: "query", short: true, play: playQuery},
+		{name: "time", play: playTime},
+		{name: "pull", short: true, play: playPull},
+		{name: "lite", short: true, play: playLite},
+		{name: "topics", goes: true, play: playTopics},
+		{name: "sizes", goes: true, play: playSizes},
+		{name: "refused", play: playRefused},
 	}
 }
 

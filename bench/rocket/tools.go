@@ -120,6 +120,7 @@ var directives = map[string]func(context.Context, *side, []string) error{
 	"!id":      offsetID,
 	"!produce": produce,
 	"!consume": consume,
+	"!reads":   reads,
 	"!close":   closeClient,
 }
 
@@ -184,6 +185,18 @@ func consume(ctx context.Context, s *side, words []string) error {
 	}
 	c := talk.Command{Op: "push", Kind: "concurrent", Name: words[1], Group: words[2], Topic: words[3], Names: s.names, Expr: "*", Batch: 1, Thread: 2, Every: 1}
 	if _, err := s.d.Do(ctx, c); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, arriveLimit)
+	defer cancel()
+	_, err := s.d.Until(ctx, words[1], func(got []talk.Answer) bool { return len(those(got, "read")) >= n })
+	return err
+}
+
+// reads waits until a consumer has read so many messages in all: !reads NAME COUNT.
+func reads(ctx context.Context, s *side, words []string) error {
+	var n int
+	if _, err := fmt.Sscan(words[2], &n); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, arriveLimit)

@@ -74,6 +74,7 @@ final class Consumers {
         DefaultMQPushConsumer p = new DefaultMQPushConsumer(c.group);
         p.setNamesrvAddr(c.names);
         p.setInstanceName(c.name);
+        p.setPollNameServerInterval(2_000); // not 30 s: the topic of retries comes with the first of them
         p.setConsumeFromWhere("last".equals(c.mode) ? ConsumeFromWhere.CONSUME_FROM_LAST_OFFSET : ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         p.setConsumeThreadMin(c.threads);
         p.setConsumeThreadMax(c.threads);
@@ -131,6 +132,7 @@ final class Consumers {
         DefaultMQPullConsumer p = new DefaultMQPullConsumer(c.group);
         p.setNamesrvAddr(c.names);
         p.setInstanceName(c.name);
+        p.setPollNameServerInterval(2_000); // not 30 s: the topic of retries comes with the first of them
         p.setVipChannelEnabled(false);
         p.start();
         RocketDriver.CLIENTS.put(c.name, p);
@@ -195,6 +197,7 @@ final class Consumers {
         DefaultLitePullConsumer p = new DefaultLitePullConsumer(c.group);
         p.setNamesrvAddr(c.names);
         p.setInstanceName(c.name);
+        p.setPollNameServerInterval(2_000); // not 30 s: the topic of retries comes with the first of them
         p.setVipChannelEnabled(false);
         p.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         p.setAutoCommit(!"manual".equals(c.mode));
