@@ -325,6 +325,9 @@ func (p *Partition) cutFiles() {
 			err = h.Truncate(p.st.o.QueueEntries * p.st.entrySize())
 		}
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // it is to be, or was lost
+	}
 	for next := p.q.flushed/p.st.o.QueueEntries + 1; err == nil; next++ {
 		name := p.queueFile(next * p.st.o.QueueEntries)
 		delete(p.unsynced, name)
