@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -104,14 +105,20 @@ func usageArgs(c *cobra.Command) {
 }
 
 func newVersion() *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Show the version",
-		Example: "  penstock version",
-		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(c.OutOrStdout(), "penstock", version)
-			return err
-		},
+	c := &cobra.Command{
+		Use:   "version",
+		Short: "Show the version",
+		Example: `  penstock version
+  penstock version -o json`,
+		Args: cobra.NoArgs,
 	}
+	e := local(c)
+	c.RunE = func(*cobra.Command, []string) error {
+		if !e.JSON() {
+			_, err := fmt.Fprintln(e.Stdout(), "penstock", version)
+			return err
+		}
+		return e.Emit(map[string]string{"version": version, "go": runtime.Version(), "os": runtime.GOOS, "arch": runtime.GOARCH}, nil)
+	}
+	return c
 }

@@ -109,6 +109,7 @@ func TestExitCodes(t *testing.T) {
 		says string
 	}{
 		{[]string{"version"}, 0, "penstock unknown"},
+		{[]string{"version", "-o", "json"}, 0, `"version": "unknown"`},
 		{[]string{"serv"}, cli.ExitUsage, "unknown command"},
 		{[]string{"serve", "--kafka-lisen", "x"}, cli.ExitUsage, "--help"},
 		{[]string{"serve", "extra"}, cli.ExitUsage, "extra"},
