@@ -39,9 +39,6 @@ type queueData struct {
 	WriteQueueNums int32  `json:"writeQueueNums"`
 }
 
-// whereToRead ends RocketMQ's words about a missing topic; a client that finds such an end adds none of its own.
-const whereToRead = "https://rocketmq.apache.org/docs/bestPractice/06FAQ"
-
 func routeInfo(s *session, r *request) {
 	q := r.Reader()
 	topic := q.Text("topic")
@@ -52,7 +49,7 @@ func routeInfo(s *session, r *request) {
 	f := s.front
 	queues, order, ok := f.queueData(topic)
 	if !ok {
-		s.refuse(r.ticket(), codeTopicNotExist, fmt.Sprintf("No topic route info in name server for the topic: %.300s\nSee %s for further details.", topic, whereToRead))
+		s.refuse(r.ticket(), codeTopicNotExist, fmt.Sprintf("No topic route info in name server for the topic: %.300s", topic))
 		return
 	}
 	route := topicRoute{BrokerDatas: []brokerData{f.brokerData()}, FilterServerTable: map[string]string{}, QueueDatas: []queueData{queues}}
