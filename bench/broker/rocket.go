@@ -216,8 +216,7 @@ func (b *Broker) rocketArgs() ([]string, error) {
 	return []string{"--rocket-listen", b.Rocket, "--rocket-namesrv-listen", b.NameServer, "--rocket-vip-listen", "127.0.0.1:" + strconv.Itoa(port-2)}, nil
 }
 
-// writeRocket writes the configuration of both processes. Files are small, all else is RocketMQ's default, but for the timer wheel
-// that nobody here uses and that has files of its own.
+// writeRocket writes the configuration of both processes. Files are small, all else is RocketMQ's default.
 func writeRocket(o RocketOptions, names, port int) error {
 	user, store := filepath.Join(o.Data, "user"), filepath.Join(o.Data, "store")
 	for _, d := range []string{filepath.Join(o.Data, "home", "conf"), user, store} {
@@ -236,7 +235,7 @@ func writeRocket(o RocketOptions, names, port int) error {
 			"bindAddress=127.0.0.1", "listenPort=" + strconv.Itoa(port), "haListenPort=" + strconv.Itoa(port+1), "namesrvAddr=127.0.0.1:" + n,
 			"storePathRootDir=" + store, "storePathCommitLog=" + filepath.Join(store, "commitlog"), "brokerRole=ASYNC_MASTER",
 			"flushDiskType=ASYNC_FLUSH", "autoCreateTopicEnable=true", "mappedFileSizeCommitLog=67108864", "mappedFileSizeConsumeQueue=600000",
-			"maxHashSlotNum=50000", "maxIndexNum=200000", "timerWheelEnable=false",
+			"maxHashSlotNum=50000", "maxIndexNum=200000", "mappedFileSizeTimerLog=1048576",
 		}, o.Config...),
 	}
 	for name, lines := range files {

@@ -31,7 +31,7 @@ var differencesText string
 const (
 	// againFor is how long a step that only asks is asked again while the answers differ unexpectedly: indexes and consumers take a
 	// moment.
-	againFor = 10 * time.Second
+	againFor = 20 * time.Second
 	// againEvery is the pause before it is asked again.
 	againEvery = 300 * time.Millisecond
 )
