@@ -34,7 +34,7 @@ type fullCount struct {
 }
 
 func (n *fullCount) text() string {
-	return fmt.Sprintf("%d times full and back on ext4 and xfs, %s records refused with a retriable error, %s acknowledged, 0 lost, reads went on, first acknowledgement at most %d ms after space returned",
+	return fmt.Sprintf("%d times full and back on ext4 and xfs with all layouts and formats, %s records refused with a retriable error, %s acknowledged, 0 lost, reads went on, first acknowledgement at most %d ms after space returned",
 		n.rounds, screen.Count(int64(n.refused)), screen.Count(n.acked), n.slowest.Milliseconds())
 }
 
@@ -44,14 +44,15 @@ func runFull(ctx context.Context, r *rig) (string, error) {
 	if err := loopfs.Check(loopfs.Kinds[:]...); err != nil {
 		return "", fmt.Errorf("%w: %w", errCannotRun, err)
 	}
-	rounds := r.count(2, 20)
+	rounds := r.count(len(combinations), 20)
 	var n fullCount
 	bar := screen.NewBar(int64(rounds), "disk full", false)
 	defer bar.Close()
 	for i := range rounds {
 		kind := loopfs.Kinds[i%len(loopfs.Kinds)]
-		if err := r.fullRound(ctx, kind, &n); err != nil {
-			return n.text(), fmt.Errorf("%s, round %d: %w", kind, i+1, err)
+		stored := combinations[(i+i/len(combinations))%len(combinations)] // each of them on each kind
+		if err := r.fullRound(ctx, kind, stored, &n); err != nil {
+			return n.text(), fmt.Errorf("%s on %s, round %d: %w", stored, kind, i+1, err)
 		}
 		bar.Add(1)
 	}
@@ -67,7 +68,7 @@ type fullRun struct {
 	n      *fullCount
 }
 
-func (r *rig) fullRound(ctx context.Context, kind string, n *fullCount) (err error) {
+func (r *rig) fullRound(ctx context.Context, kind string, stored combination, n *fullCount) (err error) {
 	fs, err := loopfs.Make(ctx, r.dir, kind, fullImage)
 	if err != nil {
 		return err
@@ -83,7 +84,7 @@ func (r *rig) fullRound(ctx context.Context, kind string, n *fullCount) (err err
 		return err
 	}
 	p := &fullRun{rig: r, fs: fs, n: n}
-	if p.target, err = load.Create(ctx, r.broker.Kafka, "full", fullPartitions, nil); err != nil {
+	if p.target, err = load.Create(ctx, r.broker.Kafka, "full", fullPartitions, stored.plain()); err != nil {
 		return err
 	}
 	r.writers++

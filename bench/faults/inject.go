@@ -52,16 +52,18 @@ type injection struct {
 	calls string
 	errno string
 	after after
+
+	stored combination // of the topic
 }
 
 func injections() []injection {
 	return []injection{
-		{syncCalls, "EIO", staysOffline},
-		{writeCalls, "ENOSPC", comesBack},
-		{writeCalls, "EIO", eitherWay},
-		{"fallocate", "ENOSPC", comesBack},
-		{"fallocate", "EIO", eitherWay},
-		{"ftruncate", "EIO", eitherWay},
+		{calls: syncCalls, errno: "EIO", after: staysOffline},
+		{calls: writeCalls, errno: "ENOSPC", after: comesBack},
+		{calls: writeCalls, errno: "EIO", after: eitherWay},
+		{calls: "fallocate", errno: "ENOSPC", after: comesBack},
+		{calls: "fallocate", errno: "EIO", after: eitherWay},
+		{calls: "ftruncate", errno: "EIO", after: eitherWay},
 	}
 }
 
@@ -89,8 +91,9 @@ func runInject(ctx context.Context, r *rig) (string, error) {
 	for nth := 1; nth <= nths; nth++ {
 		for i, in := range all {
 			dir := filepath.Join(r.dir, fmt.Sprintf("live-%d-%d", nth, i))
+			in.stored = combinations[(nth-1+i)%len(combinations)]
 			if err := r.injectLive(ctx, dir, in, nth, &n); err != nil {
-				return n.text(), fmt.Errorf("%s %s, call %d: %w", in.errno, in.calls, nth, err)
+				return n.text(), fmt.Errorf("%s %s, call %d, %s: %w", in.errno, in.calls, nth, in.stored, err)
 			}
 			bar.Add(1)
 		}
@@ -105,6 +108,7 @@ func runInject(ctx context.Context, r *rig) (string, error) {
 		}
 		nth := 1 + step + step*step/8
 		dir := filepath.Join(r.dir, fmt.Sprintf("start-%d", i))
+		in.stored = combinations[(i+i/len(combinations))%len(combinations)]
 		if err := r.injectFromStart(ctx, dir, in, nth, &n); err != nil {
 			return n.text(), fmt.Errorf("%s %s from the start, call %d: %w", in.errno, in.calls, nth, err)
 		}
@@ -119,7 +123,7 @@ func (r *rig) injectLive(ctx context.Context, dir string, in injection, nth int,
 		return err
 	}
 	defer func() { _ = r.broker.Kill() }()
-	t, err := load.Create(ctx, r.broker.Kafka, "inject", injectPartitions, smallSegments())
+	t, err := load.Create(ctx, r.broker.Kafka, "inject", injectPartitions, in.stored.configs())
 	if err != nil {
 		return err
 	}
@@ -266,7 +270,7 @@ func (r *rig) injectFromStart(ctx context.Context, dir string, in injection, nth
 		return err
 	}
 	defer func() { _ = r.broker.Kill() }()
-	t, err := load.Create(ctx, r.broker.Kafka, "inject", injectPartitions, smallSegments())
+	t, err := load.Create(ctx, r.broker.Kafka, "inject", injectPartitions, in.stored.configs())
 	if err != nil {
 		return err
 	}
@@ -355,10 +359,10 @@ func attach(ctx context.Context, pid int, dir string, in injection, nth int) (*t
 	return nil, errors.New("strace did not attach in time")
 }
 
-// isLog reports whether a file belongs to a partition's log: Kafka's twenty digits and a suffix.
+// isLog reports whether a file belongs to a log: Kafka's twenty digits and a suffix, or RocketMQ's without one.
 func isLog(path string) bool {
 	name := filepath.Base(path)
-	return len(name) > 20 && strings.Trim(name[:20], "0123456789") == "" && name[20] == '.'
+	return len(name) >= 20 && strings.Trim(name[:20], "0123456789") == "" && (len(name) == 20 || name[20] == '.')
 }
 
 // detach lets the broker go. It may be called again.

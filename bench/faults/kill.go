@@ -29,9 +29,14 @@ func (c combination) String() string { return c.format + "/" + c.layout }
 // combinations are all there are; topics take them in turn.
 var combinations = [...]combination{{"segment", "record"}, {"commit", "record"}, {"segment", "message"}, {"commit", "message"}}
 
-// configs are what a topic is created with: the combination, and smallSegments where segments are a topic's own.
+// plain is what a topic is created with.
+func (c combination) plain() map[string]string {
+	return map[string]string{"penstock.layout": c.layout, "penstock.format": c.format}
+}
+
+// configs is plain with smallSegments where segments are a topic's own.
 func (c combination) configs() map[string]string {
-	configs := map[string]string{"penstock.layout": c.layout, "penstock.format": c.format}
+	configs := c.plain()
 	if c.layout == "segment" {
 		maps.Copy(configs, smallSegments())
 	}
