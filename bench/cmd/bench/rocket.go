@@ -103,7 +103,7 @@ func rocket(ctx context.Context, s *session) error {
 	}
 	for _, d := range []durability{relaxed, durable} {
 		if err := r.all(ctx, d); err != nil {
-			return err
+			return errors.Join(err, r.report()) // what was measured until then took minutes
 		}
 	}
 	return r.report()
@@ -364,6 +364,9 @@ func (r *rocketRun) report() error {
 		}
 		for _, name := range r.s.names() {
 			row := r.rows[w.name][name]
+			if row == nil {
+				continue
+			}
 			rate, trip, gib := "", "", ""
 			if w.threads > 0 {
 				rate, trip = spread(row.Rate, 0), spread(row.Trip, 3)
