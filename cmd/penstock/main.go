@@ -64,7 +64,7 @@ sent is what lies on disk, and what lies on disk is what consumers get, sent by 
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return cli.Usage("%v. %s --help shows what there is", err, c.CommandPath())
 	})
-	root.AddCommand(newServe(), newCopies(), newConfig(), newAdopt(), newVersion())
+	root.AddCommand(newServe(), newCopies(), newConfig(), newAdopt(), newRocketStore(), newVersion())
 	mountCluster(root)
 	for _, c := range root.Commands() {
 		usageArgs(c)

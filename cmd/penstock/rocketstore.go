@@ -1,0 +1,108 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"penstock"
+	"penstock/cli"
+	"penstock/node"
+)
+
+// newRocketStore is the family of commands that take stores of RocketMQ's brokers in and out.
+func newRocketStore() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "rocketmq",
+		Short: "Take a RocketMQ broker's store over, or write one",
+		Long: `The commit log, the consume queues and the index files of messages are RocketMQ's own, byte for byte; only their names differ. These commands
+copy them to where a RocketMQ broker looks for them, and back. Neither broker may be running.`,
+	}
+	c.AddCommand(newRocketImport(), newRocketExport())
+	return c
+}
+
+func newRocketImport() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "import STORE_DIR",
+		Short: "Take over the store directory of a RocketMQ broker",
+		Long: `Takes over the commit log that a RocketMQ broker left in its store directory (storePathRootDir), with its topics: messages keep their offsets, positions
+and ids. The source is never changed. The data directory must have no messages of the commit layout yet. The first start of the broker goes
+over the log once and makes queues and index of it.
+
+What is not taken over: offsets of groups, subscription groups, access rules. Nothing is deleted by age until retention.ms is set.`,
+		Example: `  penstock rocketmq import /home/rocketmq/store --data ./data`,
+		Args:    cobra.ExactArgs(1),
+	}
+	e := local(c)
+	var o node.RocketStoreOptions
+	var broker int32
+	c.Flags().StringVar(&o.Data, "data", "./data", "data directory of the broker, made if missing")
+	c.Flags().Int32Var(&broker, "broker-id", 0, "broker.id that will serve the data directory")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if broker < 0 {
+			return cli.Usage("--broker-id %d: want 0 or more", broker)
+		}
+		o.Store, o.Broker, o.Log = args[0], penstock.BrokerID(broker), newLogger(os.Stderr, "auto", slog.LevelWarn)
+		sum, err := node.ImportRocket(c.Context(), o)
+		if err != nil {
+			return err
+		}
+		return e.Emit(rocketStoreJSON(sum), func(t *cli.Table) { printRocketStore(t, sum) })
+	}
+	return c
+}
+
+func newRocketExport() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "export STORE_DIR",
+		Short: "Write the store directory of a RocketMQ broker",
+		Long: `Writes all messages of the commit layout as the store directory (storePathRootDir) that a RocketMQ broker starts on: commitlog, consumequeue, index, checkpoint
+and config/topics.json. The data directory is not changed; its broker must have been stopped cleanly. The RocketMQ broker needs the sizes of files that this one
+had: with the defaults on both sides they are the same.`,
+		Example: `  penstock rocketmq export /home/rocketmq/store --data ./data`,
+		Args:    cobra.ExactArgs(1),
+	}
+	e := local(c)
+	var o node.RocketStoreOptions
+	c.Flags().StringVar(&o.Data, "data", "./data", "data directory of the broker")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		o.Store, o.Log = args[0], newLogger(os.Stderr, "auto", slog.LevelWarn)
+		sum, err := node.ExportRocket(c.Context(), o)
+		if err != nil {
+			return err
+		}
+		return e.Emit(rocketStoreJSON(sum), func(t *cli.Table) { printRocketStore(t, sum) })
+	}
+	return c
+}
+
+type rocketStore struct {
+	Topics []rocketStoreTopic `json:"topics"`
+	Bytes  int64              `json:"log_bytes"`
+	Notes  []string           `json:"notes"`
+}
+
+type rocketStoreTopic struct {
+	Name   string `json:"name"`
+	Queues int    `json:"queues"`
+}
+
+func rocketStoreJSON(s *node.RocketStore) rocketStore {
+	out := rocketStore{Topics: []rocketStoreTopic{}, Bytes: s.Bytes, Notes: append([]string{}, s.Notes...)}
+	for _, t := range s.Topics {
+		out.Topics = append(out.Topics, rocketStoreTopic{t.Name, t.Queues})
+	}
+	return out
+}
+
+func printRocketStore(t *cli.Table, s *node.RocketStore) {
+	t.Header("topic", "queues")
+	for _, a := range s.Topics {
+		t.Row(a.Name, a.Queues)
+	}
+	for _, n := range s.Notes {
+		t.Note("note: %s", n)
+	}
+}
