@@ -38,7 +38,7 @@ type ledger struct {
 	// write serialises appends to the log and is held over the write. It is taken before mu.
 	write    sync.Mutex
 	gatherer store.Gatherer // the log, if batches of several partitions can be written together; else nil
-	lots     lots           // guarded by write
+	lots     *lots          // guarded by write; nil until it is used
 
 	// mu guards everything below, and the guarded part of each Partition on the log. It is held for no call out.
 	mu      sync.Mutex

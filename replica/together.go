@@ -52,7 +52,10 @@ func (l *ledger) together(parts []Part) {
 	var all outcome
 	var again []*Part
 	l.write.Lock()
-	w := &l.lots
+	if l.lots == nil {
+		l.lots = &lots{}
+	}
+	w := l.lots
 	for i := range parts {
 		pt := &parts[i]
 		p := pt.Partition

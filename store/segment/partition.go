@@ -68,10 +68,11 @@ const (
 // Partition is one partition and its log. It is safe for concurrent use; appending is serialised by its own lock, so
 // the replica above needs no care for it.
 type Partition struct {
-	st  *Store
-	id  penstock.PartitionID
-	dir string
-	cfg atomic.Pointer[store.Config]
+	st   *Store
+	id   penstock.PartitionID
+	news atomic.Bool // damage was found that is not written down yet
+	dir  string
+	cfg  atomic.Pointer[store.Config]
 
 	start  atomic.Int64 // first offset kept
 	end    atomic.Int64 // offset after the last record
@@ -80,7 +81,6 @@ type Partition struct {
 	number atomic.Int32 // in positions of messages; noNumber before the first
 
 	small atomic.Int32 // rounds of group commit in a row that were small
-	news  atomic.Bool  // damage was found that is not written down yet
 
 	w    writer // what only the writer touches, with its lock
 	void uint64 // guarded by w: the last checkpoint whose recovery point does not count
@@ -102,9 +102,9 @@ type Partition struct {
 	covered  covered                 // guarded by mu: as of the last round
 	rounding bool                    // guarded by mu: a round is under way
 	halted   bool                    // guarded by mu: stays out of rounds
+	closed   bool                    // guarded by mu
 	notify   func(store.Mark, error) // guarded by mu
 	failed   error                   // guarded by mu: why nothing becomes durable any more
-	closed   bool                    // guarded by mu
 
 	loading sync.Mutex // one reader at a time loads or rebuilds index files
 }
@@ -128,6 +128,7 @@ type writer struct {
 	unmade   bool   // the partition has no log yet: the first append makes its files
 	torn     bool   // bytes of a failed write may lie behind the end
 	noZeros  bool   // writing zeros ahead failed once
+	sound    bool   // the queue of the segment that was sealed last is in its file
 	jitter   int64  // milliseconds taken off the segment's age
 	created  penstock.Timestamp
 	idle     penstock.Offset // the end at the last checkpoint
@@ -135,7 +136,6 @@ type writer struct {
 	states   []penstock.Offset // saved states, ascending
 	kept     kept              // how far the newest of them holds
 	tags     []int64           // codes of the tags of what is being appended
-	sound    bool              // the queue of the segment that was sealed last is in its file
 	lame     []*segment        // sealed segments whose index files could not be written
 	doomed   []doomed
 }
