@@ -309,7 +309,7 @@ func ofDisk(err error) bool {
 // forward appends a message to its real topic.
 func (l *level) forward(p *parcel, at penstock.Offset, now time.Time) error {
 	s := l.s
-	t := s.o.Topics.Image().Topic(p.topic)
+	t := s.image.Load().Topic(p.topic)
 	if t == nil {
 		return fmt.Errorf("%w: %q", errGone, p.topic)
 	}

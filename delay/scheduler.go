@@ -22,7 +22,8 @@ type Scheduler struct {
 	ctx     context.Context // of loads: ends with Run
 	end     context.CancelFunc
 
-	levels atomic.Pointer[[]*level] // of the topic's queues, in order; changed by Step only
+	image  atomic.Pointer[meta.Image] // the newest
+	levels atomic.Pointer[[]*level]   // of the topic's queues, in order; changed by Step only
 
 	// Of Step alone.
 	topic   *meta.Topic // that levels are of; nil while it does not exist
@@ -55,6 +56,7 @@ func New(o Options) *Scheduler {
 	s.levels.Store(&[]*level{})
 	s.figures = newFigures(s)
 	s.o.Topics.Subscribe(func(old, img *meta.Image) {
+		s.image.Store(img) // Topics.Image shows it only when all have been told
 		if a, b := old.Topic(Topic), img.Topic(Topic); a != b || b != nil {
 			s.ring() // the topic, or a topic that somebody waits for
 		}
@@ -185,7 +187,7 @@ func (s *Scheduler) Step() (next time.Time) {
 
 // follow brings the levels up to the newest image, and has it loaded how far they are delivered.
 func (s *Scheduler) follow(now time.Time) (next time.Time) {
-	t := s.o.Topics.Image().Topic(Topic)
+	t := s.image.Load().Topic(Topic)
 	if t == nil || s.topic == nil || t.ID != s.topic.ID {
 		s.topic = t
 		s.levels.Store(&[]*level{})
