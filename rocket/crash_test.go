@@ -233,18 +233,23 @@ func changed(fs *disktest.FS) (n int) {
 }
 
 // TestRetriesOverCrashes stops the disk at its nth call that changes anything while messages fail again and again, and cuts the power or kills the
-// process: what was accepted is among the dead letters in the end, and came back as often as it may before. It runs with STORETEST_SEEDS set.
+// process: what was accepted is among the dead letters in the end, and came back as often as it may before. With STORETEST_SEEDS set it is every
+// fifth n, else a few.
 func TestRetriesOverCrashes(t *testing.T) {
-	if os.Getenv("STORETEST_SEEDS") == "" {
-		t.Skip("of the long runs: set STORETEST_SEEDS. With -race a life now and then makes no progress, which is not understood yet")
-	}
 	fs, m := disktest.New(), fresh(t)
 	l, f := live(t, fs, m), &failing{must: map[string]bool{}}
 	before := changed(fs)
 	f.work(l, 3)
 	calls := changed(fs) - before
 	l.end()
-	for n := 1; n <= calls; n += 5 {
+	step := calls/12 + 1
+	switch {
+	case os.Getenv("STORETEST_SEEDS") != "":
+		step = 5
+	case testing.Short():
+		step = calls/4 + 1
+	}
+	for n := 1; n <= calls; n += step {
 		t.Run(strconv.Itoa(n), func(t *testing.T) { retriesOver(t, n) })
 	}
 }
