@@ -59,6 +59,7 @@ type Node struct {
 	admin    *admin
 	account  *metric.CopyAccount
 	registry *metric.Registry
+	requests *requestLog // nil if requests are not logged
 	health   *health
 
 	failed chan error // capacity 1: why the node cannot go on
@@ -293,6 +294,7 @@ func (n *Node) lead(ctx context.Context) error {
 	if _, err := n.meta.Register(ctx, meta.Broker{ID: n.c.Broker, Rack: n.c.Rack, Endpoints: endpoints}); err != nil {
 		return err
 	}
+	n.requests = newRequestLog(&n.c, n.log)
 	n.leadKafka()
 	n.leadRocket()
 	n.info.Topics = n.meta.Image().Len()
@@ -309,7 +311,7 @@ func (n *Node) leadKafka() {
 		Topics:     n.topics, Partitions: n.replicas, Groups: n.groups, LogDir: n.logDir(), StoreHost: n.storeHost,
 		Layouts:    map[penstock.Format]penstock.Layout{penstock.FormatRecord: n.c.KafkaLayout, penstock.FormatMessage: n.c.Rocket.Layout},
 		AutoCreate: n.c.AutoCreate, KeepTopics: !n.c.DeleteTopics, DefaultPartitions: n.c.Partitions, TopicDefaults: n.c.TopicDefault,
-		Requests:      newRequestLog(&n.c, n.log),
+		Requests:      n.requests.ofKafka(),
 		BrokerConfigs: n.brokerConfigs(), BrokerKeys: brokerKeys(), LogLevel: n.c.Level, Account: n.account, Metrics: n.registry, Logger: n.log,
 		Limits: kafka.Limits{
 			ProduceBytes: n.c.RequestBytes, FetchBytes: n.c.FetchBytes, MaxWait: n.c.FetchWait, FetchSessions: n.c.FetchSessions,

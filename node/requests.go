@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"penstock/kafka"
+	"penstock/rocket"
 )
 
 // The values of logs.requests.
@@ -26,7 +27,7 @@ type requestLog struct {
 }
 
 // newRequestLog is nil if nothing is to be logged, so that nothing is kept for it.
-func newRequestLog(c *Config, log *slog.Logger) func(kafka.Answered) {
+func newRequestLog(c *Config, log *slog.Logger) *requestLog {
 	l := &requestLog{log: log, every: int64(c.RequestsEvery)}
 	switch c.Requests {
 	case requestsSlow:
@@ -35,7 +36,29 @@ func newRequestLog(c *Config, log *slog.Logger) func(kafka.Answered) {
 	default:
 		return nil
 	}
+	return l
+}
+
+// ofKafka is what Kafka's front tells; nil if l is.
+func (l *requestLog) ofKafka() func(kafka.Answered) {
+	if l == nil {
+		return nil
+	}
 	return l.told
+}
+
+// ofRocket is what RocketMQ's front tells; nil if l is. A pull takes as long as its client wants.
+func (l *requestLog) ofRocket() func(rocket.Answered) {
+	if l == nil {
+		return nil
+	}
+	return func(a rocket.Answered) {
+		k := kafka.Answered{Listener: rocketListener, API: a.API, From: a.From, Bytes: a.Bytes, Took: a.Took, Error: a.Error}
+		if a.Polled {
+			k.Waited = -1
+		}
+		l.told(k)
+	}
 }
 
 // told logs one request if it is to be. A long poll is slow by what it took beyond what the client had asked for; one that takes as

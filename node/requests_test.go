@@ -71,6 +71,8 @@ func drive(t *testing.T, flags map[string]string) *lines {
 	if _, err := kadm.NewClient(c).DeleteTopic(within(t), "nothing"); err == nil {
 		t.Fatal("a topic that is not there was deleted")
 	}
+	dial(t, n.Info().Rocket).put("told-mq", "the payload is secret")
+	dial(t, n.Info().NameServer).ask(17, 105, "", "topic", "nothing-mq")
 	return log
 }
 
@@ -97,6 +99,17 @@ func TestRequestLog(t *testing.T) {
 	}
 	if d := apis["DeleteTopics"]; d == nil || d["error"] != "UNKNOWN_TOPIC_OR_PARTITION" || d["api_version"].(float64) < 1 {
 		t.Errorf("DeleteTopics: %v", d)
+	}
+	for _, r := range rs {
+		if r["listener"] == "rocket" {
+			apis[r["api"].(string)] = r
+		}
+	}
+	if p := apis["SEND_MESSAGE"]; p == nil || p["bytes"].(float64) < 50 || p["error"] != nil || !strings.HasPrefix(p["from"].(string), "127.0.0.1:") {
+		t.Errorf("SEND_MESSAGE: %v", p)
+	}
+	if p := apis["GET_ROUTEINFO_BY_TOPIC"]; p == nil || p["error"] != "TOPIC_NOT_EXIST" {
+		t.Errorf("GET_ROUTEINFO_BY_TOPIC: %v", p)
 	}
 	if apis["Fetch"] == nil || apis["ApiVersions"] == nil {
 		t.Errorf("told of %v", apis)

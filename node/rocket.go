@@ -47,7 +47,7 @@ func (n *Node) leadRocket() {
 		Admin: rocket.Admin{
 			Crews: n.roster, Groups: n.groups, Config: n.meta, Runtime: n.rocketRuntime, BrokerConfig: n.rocketConfigs,
 		},
-		NoAutoCreate: !c.Create, DefaultQueues: c.Queues, Layout: c.Layout, Account: n.account, Metrics: n.registry, Logger: n.log,
+		NoAutoCreate: !c.Create, DefaultQueues: c.Queues, Layout: c.Layout, Requests: n.requests.ofRocket(), Account: n.account, Metrics: n.registry, Logger: n.log,
 		Limits: rocket.Limits{
 			MessageBytes: int(c.Message), PullBytes: c.Pull, PullCount: c.PullCount, MaxWait: c.PullWait, ControlTime: n.c.ControlTime,
 		},

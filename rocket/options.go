@@ -117,6 +117,7 @@ type Options struct {
 	Layout        penstock.Layout     // of topics created here
 	Account       *metric.CopyAccount // payload bytes out; nil means that nobody reads them
 	Metrics       *metric.Registry    // requests by code and payload bytes in; nil means that nobody reads them
+	Requests      func(Answered)      // told of each request just before its answer; it must be quick. nil: nobody is
 	Now           func() time.Time    // default time.Now
 	Logger        *slog.Logger        // default: discard
 	Limits        Limits

@@ -157,11 +157,12 @@ type ticket struct {
 	kind   remoting.Kind
 	opaque int32
 	silent bool // no answer is wanted
+	bytes  int  // of the request's frame
 }
 
 // ticket copies what is needed to answer r.
 func (r *request) ticket() ticket {
-	return ticket{wire: r.wire, api: r.api, kind: r.Kind, opaque: r.Opaque, silent: r.Is(remoting.FlagOneWay)}
+	return ticket{wire: r.wire, api: r.api, kind: r.Kind, opaque: r.Opaque, silent: r.Is(remoting.FlagOneWay), bytes: len(r.wire.Frame())}
 }
 
 // head is the head of an answer.
@@ -174,6 +175,7 @@ func (f *Front) send(t ticket, c code, a *wire.Answer) {
 	if t.api != nil {
 		t.api.stats.done(t.wire.Arrived(), f.o.Now())
 		t.api.stats.answered(c)
+		f.tell(&t, c)
 	}
 	if t.silent {
 		a.Discard()
