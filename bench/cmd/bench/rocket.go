@@ -354,17 +354,17 @@ func (r *rocketRun) report() error {
 	for _, w := range r.work {
 		own, theirs := r.rows[w.name][penstock], r.rows[w.name][rocketmq]
 		for _, row := range []*rocketRow{own, theirs} {
-			if row == nil {
+			if row == nil || len(row.costs) == 0 {
 				continue
 			}
 			row.Rate, row.Trip, row.CPU, row.PerGiB = stat.Of(row.rates), stat.Of(row.trips), stat.Of(row.costs), stat.Of(row.gibs)
 		}
-		if own != nil && theirs != nil {
+		if own != nil && theirs != nil && len(own.costs) > 0 && len(theirs.costs) > 0 {
 			own.Verdicts = rocketVerdicts(w, own, theirs)
 		}
 		for _, name := range r.s.names() {
 			row := r.rows[w.name][name]
-			if row == nil {
+			if row == nil || len(row.costs) == 0 {
 				continue
 			}
 			rate, trip, gib := "", "", ""
