@@ -273,17 +273,25 @@ func (w *twin) epochs(p store.Partition) error {
 // fewStates is how many states a layout must keep at least.
 const fewStates = 2
 
-// save notes a state that was saved, and forgets those that need not be kept.
+// save notes a state that was saved, and those that need not be kept any more: fewStates others are newer. States whose saving failed
+// count, for they may be there.
 func (w *twin) save(at penstock.Offset, state []byte) {
 	w.states[at] = state
 	delete(w.gone, at)
-	for len(w.states) > fewStates {
-		oldest := at
-		for o := range w.states {
-			oldest = min(oldest, o)
+	all := []penstock.Offset{}
+	for o := range w.states {
+		all = append(all, o)
+	}
+	for _, d := range w.doubt {
+		all = append(all, d.at)
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	for _, o := range all[:max(0, len(all)-fewStates)] {
+		if state, ok := w.states[o]; ok {
+			w.gone[o] = state
+			delete(w.states, o)
 		}
-		w.gone[oldest] = w.states[oldest]
-		delete(w.states, oldest)
 	}
 }
 
