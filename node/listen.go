@@ -83,12 +83,20 @@ func (n *Node) takeFor(key, label, addr string, protocol func() wire.Protocol) (
 	return at, nil
 }
 
+// pullsInFlight is how many requests of one connection of RocketMQ's may be unanswered at least: its clients keep a pull waiting for each queue that
+// they read, all on one connection to a broker. One that waits holds no frame.
+const pullsInFlight = 1 << 15
+
 // serveClients begins to accept clients, and to show metrics.
 func (n *Node) serveClients() error {
 	budget := wire.NewBudget(n.c.RequestMemory)
 	for _, l := range n.listeners {
+		inFlight := n.c.InFlight
+		if l.anyOrder {
+			inFlight = max(inFlight, pullsInFlight)
+		}
 		l.server = wire.NewServer(l.ln, l.protocol(), wire.Options{
-			Listener: l.label, MaxConns: n.c.Conns, MaxConnsPerIP: n.c.ConnsPerIP, InFlight: n.c.InFlight, AnyOrder: l.anyOrder,
+			Listener: l.label, MaxConns: n.c.Conns, MaxConnsPerIP: n.c.ConnsPerIP, InFlight: inFlight, AnyOrder: l.anyOrder,
 			FirstByte: n.c.FirstByte, FrameTime: n.c.FrameTime, WriteTime: n.c.WriteTime, Idle: n.c.Idle,
 			CopyBelow: n.c.CopyBelow, Budget: budget, Account: n.account, Logger: n.log,
 		})

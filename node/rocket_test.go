@@ -157,6 +157,24 @@ func TestRocket(t *testing.T) {
 	check(n, 3)
 }
 
+// TestRocketManyPulls: a client that waits on many queues by one connection is served besides.
+func TestRocketManyPulls(t *testing.T) {
+	i := start(t, t.TempDir(), map[string]string{"commit.file.bytes": "4MiB"}).Info()
+	r := dial(t, i.Rocket)
+	r.put("orders", "first")
+	const pulls = 2000
+	for range pulls {
+		r.send(11, "", pull("orders", 1, 5*time.Minute)...)
+	}
+	r.ask(0, 30, "", "topic", "orders", "queueId", "0")
+	dial(t, i.Rocket).put("orders", "second")
+	for range pulls {
+		if a, err := r.receive(); err != nil || a.Code != 0 || !strings.Contains(string(a.body), "second") {
+			t.Fatalf("a pull that waited is answered with %d %q, %v", a.Code, a.Remark, err)
+		}
+	}
+}
+
 // TestRocketFinds: a message is found by the position that its id holds, and by its key, in both layouts.
 func TestRocketFinds(t *testing.T) {
 	for _, layout := range []string{"commit", "segment"} {

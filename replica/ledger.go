@@ -3,6 +3,7 @@ package replica
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,7 +49,7 @@ type ledger struct {
 	failed  error        // what took the disk offline; nothing is promised or appended after it
 	parts   []*Partition // on the log and open; each knows its place
 	minimum int          // smallest set that commits: the most that a topic of these demands
-	demands map[int]int  // how many of these demand so many
+	demands []demanded   // how many of these demand so many; most logs have one entry
 	scratch []promise    // for those taken off the queue; nil while in use
 }
 
@@ -65,7 +66,6 @@ func newLedger(log store.Log, self penstock.BrokerID, f *figures) *ledger {
 		written: isr.New(self, 1, isr.Mark(log.Written())),
 		synced:  isr.New(self, 1, isr.Mark(log.Synced())),
 		minimum: 1,
-		demands: map[int]int{},
 	}
 }
 
@@ -193,14 +193,23 @@ func (l *ledger) leave(p *Partition) bool {
 // count notes that a partition's topic demands n in sync, 0 for nothing. The caller holds mu.
 func (l *ledger) count(p *Partition, n int) {
 	if p.demand > 0 {
-		if l.demands[p.demand]--; l.demands[p.demand] == 0 {
-			delete(l.demands, p.demand)
+		i := slices.IndexFunc(l.demands, func(d demanded) bool { return d.inSync == p.demand })
+		if l.demands[i].parts--; l.demands[i].parts == 0 {
+			l.demands = slices.Delete(l.demands, i, i+1)
 		}
 	}
-	if p.demand = n; n > 0 {
-		l.demands[n]++
+	if p.demand = n; n == 0 {
+		return
 	}
+	if i := slices.IndexFunc(l.demands, func(d demanded) bool { return d.inSync == n }); i >= 0 {
+		l.demands[i].parts++
+		return
+	}
+	l.demands = append(l.demands, demanded{n, 1})
 }
+
+// demanded is how many partitions demand a number in sync.
+type demanded struct{ inSync, parts int }
 
 // demand takes over what the topic of a partition on the log demands of the in-sync set, and brings the smallest set that commits up to it.
 // Where the set is smaller now, those who wait are told; what they sent is in the log and becomes visible when the set is large
@@ -210,8 +219,8 @@ func (l *ledger) demand(p *Partition) {
 	l.mu.Lock()
 	l.count(p, p.terms.Load().minInSync)
 	n := 1
-	for d := range l.demands {
-		n = max(n, d)
+	for _, d := range l.demands {
+		n = max(n, d.inSync)
 	}
 	if n == l.minimum {
 		l.mu.Unlock()
