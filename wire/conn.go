@@ -18,7 +18,8 @@ import (
 // Invariants, under mu:
 //  1. If the first of the ring is done and the connection open, then flushing or inRound is set: somebody will send it.
 //  2. A request is in the ring until it is taken by the flusher, which recycles it once its answer has left.
-//  3. After closed is set nothing is put into the ring; requests that end then are recycled by whoever ends them.
+//  3. After closed is set nothing is put into the ring; requests that end then are recycled by whoever ends them, but for those that are
+//     still in the ring because a flusher is at it, which are the flusher's.
 //
 // A second goroutine for each connection, only to write, costs 5 to 38 % more a request and a stack while idle; flushing from whoever gives an answer would make group commit wait for the slowest of its clients.
 type Conn struct {
@@ -113,7 +114,8 @@ func (c *Conn) Close(why error) {
 // later, to no effect. The caller holds mu.
 func (c *Conn) dropRing() (done []*Request) {
 	for ; c.count > 0; c.count-- {
-		if r := c.ring[c.head]; r.done {
+		r := c.ring[c.head]
+		if r.inRing = false; r.done {
 			done = append(done, r)
 		}
 		c.head = (c.head + 1) & (len(c.ring) - 1)
@@ -153,6 +155,7 @@ func (c *Conn) push(r *Request) {
 		}
 		c.ring, c.head = grown, 0
 	}
+	r.inRing = true
 	c.ring[(c.head+c.count)&(len(c.ring)-1)] = r
 	c.count++
 }
@@ -160,6 +163,7 @@ func (c *Conn) push(r *Request) {
 // pop takes the first of the ring, if it is done. The caller holds mu.
 func (c *Conn) pop() *Request {
 	r := c.ring[c.head]
+	r.inRing = false
 	c.ring[c.head] = nil
 	c.head = (c.head + 1) & (len(c.ring) - 1)
 	c.count--
@@ -174,9 +178,12 @@ func (c *Conn) end(r *Request, a *Answer, fail error) {
 	r.Release()
 	c.mu.Lock()
 	if c.closed {
+		inRing := r.inRing // a flusher is at it, and recycles what has ended
+		r.done, r.answer = true, a
 		c.mu.Unlock()
-		r.answer = a
-		r.recycle()
+		if !inRing {
+			r.recycle()
+		}
 		return
 	}
 	if r.done {
