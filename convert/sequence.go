@@ -42,9 +42,10 @@ func parseSequence(p []byte) (h penstock.BatchHeader, ok bool) {
 	return h, n[3] > 0
 }
 
-// Sequences calls visit with the header of each batch of an idempotent producer that begins in b, which is stored messages one behind the other: with
-// offset, sequence, count and time, as it was when it was taken apart. A batch may have been cut off by a crash: then it reaches behind the last message. next
-// is the offset behind the last whole message of b, NoOffset if there is none. Errors wrap penstock.ErrCorrupt.
+// Sequences calls visit for each message of b, which is stored messages one behind the other. Where a batch of an idempotent producer begins with it the
+// header is the batch's, with offset, sequence, count and time, as it was when it was taken apart; such a batch may have been cut off by a crash: then it
+// reaches behind the last message. Else the header is of the message alone, which has no producer; the messages of one batch have one time. next is
+// the offset behind the last whole message of b, NoOffset if there is none. Errors wrap penstock.ErrCorrupt.
 func Sequences(b []byte, visit func(*penstock.BatchHeader)) (next penstock.Offset, err error) {
 	next = penstock.NoOffset
 	_, err = Each(b, func(stored []byte) error {
@@ -53,14 +54,15 @@ func Sequences(b []byte, visit func(*penstock.BatchHeader)) (next penstock.Offse
 			return err
 		}
 		next = m.QueueOffset + 1
-		v, ok := message.Property(m.Properties, PropertyProducer)
+		h, ok := penstock.BatchHeader{}, false
+		if v, has := message.Property(m.Properties, PropertyProducer); has {
+			h, ok = parseSequence(v)
+		}
 		if !ok {
-			return nil
+			h = penstock.BatchHeader{ProducerID: penstock.NoProducer, ProducerEpoch: -1, BaseSequence: -1, Records: 1, Epoch: penstock.NoEpoch}
 		}
-		if h, ok := parseSequence(v); ok {
-			h.BaseOffset, h.FirstTimestamp, h.MaxTimestamp = m.QueueOffset, m.StoreTime, m.StoreTime
-			visit(&h)
-		}
+		h.BaseOffset, h.FirstTimestamp, h.MaxTimestamp = m.QueueOffset, m.StoreTime, m.StoreTime
+		visit(&h)
 		return nil
 	})
 	return next, err

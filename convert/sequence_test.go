@@ -30,7 +30,19 @@ func TestSequences(t *testing.T) {
 	cut := len(b) - 3
 	for _, end := range []int{len(b), cut} {
 		var got []penstock.BatchHeader
-		next, err := convert.Sequences(b[:end], func(h *penstock.BatchHeader) { got = append(got, *h) })
+		alone := 0
+		next, err := convert.Sequences(b[:end], func(h *penstock.BatchHeader) {
+			if h.ProducerID != penstock.NoProducer {
+				got = append(got, *h)
+				return
+			}
+			if alone++; h.BaseOffset != penstock.Offset(41+alone) || h.NextOffset() != h.BaseOffset+1 {
+				t.Errorf("message %d alone: %+v", alone, h)
+			}
+		})
+		if alone != 9 {
+			t.Errorf("%d messages without a producer, want 9", alone)
+		}
 		if err != nil || len(got) < 1 || got[0].BaseOffset != 41 || got[0].ProducerID != 1<<40+7 || got[0].ProducerEpoch != 3 || got[0].BaseSequence != 2147483647 ||
 			got[0].LastDelta != 19 || got[0].Records != 20 {
 			t.Fatalf("%+v, %v", got, err)

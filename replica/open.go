@@ -85,7 +85,11 @@ func (r *Replicas) tryOpen(p *Partition, t *meta.Topic) error {
 	}
 	sp.Configure(config) // it may have been open, with another one
 	p.producers.SetMax(r.o.MaxProducers)
-	if err := p.recover(sp, r.scanOf(t, sp), r.o.Logger); err != nil {
+	torn, err := p.recover(sp, r.scanOf(t, sp), r.o.Logger)
+	if err == nil && torn != penstock.NoOffset && !st.Clean() {
+		err = p.cut(sp, torn, r.o.Logger)
+	}
+	if err != nil {
 		return err
 	}
 	p.store = sp
@@ -95,8 +99,9 @@ func (r *Replicas) tryOpen(p *Partition, t *meta.Topic) error {
 	return nil
 }
 
-// recover brings the producers up to the end of the log: from the last saved state, then from the batches after it.
-func (p *Partition) recover(sp store.Partition, scan scanFunc, log *slog.Logger) error {
+// recover brings the producers up to the end of the log: from the last saved state, then from the batches after it. torn is where a batch
+// begins of which the log ends with a part, NoOffset if it does not.
+func (p *Partition) recover(sp store.Partition, scan scanFunc, log *slog.Logger) (torn penstock.Offset, err error) {
 	start, end := sp.Bounds()
 	p.end, p.epochStart = end, end
 	from := start
@@ -115,11 +120,12 @@ func (p *Partition) recover(sp store.Partition, scan scanFunc, log *slog.Logger)
 		}
 	}
 	if from >= end {
-		return nil
+		return penstock.NoOffset, nil
 	}
+	rest := tail{end: end, base: penstock.NoOffset}
 	now := penstock.Timestamp(p.now().UnixMilli())
-	err := scan(from, func(h *penstock.BatchHeader) error {
-		if h.BaseOffset >= at { // else it is in the state; one that the start cuts in two counts
+	err = scan(from, func(h *penstock.BatchHeader) error {
+		if rest.visit(h) && h.BaseOffset >= at { // else it is in the state; one that the start cuts in two counts
 			p.producers.Apply(h, now)
 			p.idempotents = p.idempotents || h.ProducerID != penstock.NoProducer
 			p.unsaved++
@@ -131,9 +137,21 @@ func (p *Partition) recover(sp store.Partition, scan scanFunc, log *slog.Logger)
 		// better than refusing those that went on there; what is lost is the recognition of their last batches.
 		log.Error("producers are forgotten: the log is damaged", "partition", p.id, "err", err)
 		p.producers = producer.State{}
-		return nil
+		return penstock.NoOffset, nil
 	}
-	return err
+	return rest.base, err
+}
+
+// cut takes away what a crash has left of a batch that begins at an offset. Nobody else has the partition yet; what others share with it its store guards.
+func (p *Partition) cut(sp store.Partition, at penstock.Offset, log *slog.Logger) error {
+	_, end := sp.Bounds()
+	log.Warn("the log ends with a part of a batch, which is cut off: its producer sends it again", "partition", p.id, "from", at, "end", end)
+	if err := sp.Truncate(at); err != nil {
+		return err
+	}
+	_, end = sp.Bounds()
+	p.end, p.epochStart = end, end
+	return nil
 }
 
 // settleTail shows what the log holds, once it is as durable as the topic promises. After a crash of the process the tail

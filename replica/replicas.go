@@ -38,8 +38,8 @@ type Options struct {
 	Logger   *slog.Logger             // default: discard
 	Registry *metric.Registry         // for this room's figures; default: nobody reads them
 	// Sequences finds the batches of idempotent producers in stored messages, which have no place for them in their heads: it calls visit with the header of
-	// each batch that begins in b, and returns the offset behind the last whole message (convert.Sequences). Without it what came after the last saved
-	// state is forgotten, and so are the producers.
+	// each batch that begins in b, and of each other message alone, and returns the offset behind the last whole message (convert.Sequences). Without
+	// it what came after the last saved state is forgotten, and so are the producers.
 	Sequences func(b []byte, visit func(*penstock.BatchHeader)) (next penstock.Offset, err error)
 
 	Workers         int           // partitions opened or removed at once; default 16

@@ -14,8 +14,7 @@ import (
 type scanFunc func(from penstock.Offset, visit func(*penstock.BatchHeader) error) error
 
 // scanOf is how the batches of a topic's partition are looked through for their producers. Where they are messages, those of producers that were
-// taken apart are seen whole, and only those of which every message is there: one that a crash has cut comes again, all of it. That is known only
-// while nothing lies behind it; once others are appended there its place is full, and its producer has long sent it again, or given up.
+// taken apart are seen whole, all the others alone. One that a crash has cut reaches behind the end.
 func (r *Replicas) scanOf(t *meta.Topic, sp store.Partition) scanFunc {
 	if t.Format != penstock.FormatMessage {
 		return sp.Scan
@@ -33,7 +32,7 @@ func (r *Replicas) scanOf(t *meta.Topic, sp store.Partition) scanFunc {
 			}
 			var bad error
 			next, err := r.o.Sequences(buf, func(h *penstock.BatchHeader) {
-				if bad == nil && h.NextOffset() <= end {
+				if bad == nil {
 					bad = visit(h)
 				}
 			})
@@ -64,4 +63,25 @@ func readSome(sp store.Partition, from, end penstock.Offset, buf []byte) ([]byte
 		}
 	}
 	return buf, err
+}
+
+// tail looks for a batch that was taken apart and lies at a log's end, where a crash has left a part of it. Nobody was told of such a batch, nobody has
+// seen it, and its producer sends all of it again: what is there of it must go, as of a batch of records nothing is there that is not whole.
+type tail struct {
+	end  penstock.Offset    // of the log
+	base penstock.Offset    // of the batch, NoOffset for none
+	time penstock.Timestamp // of its messages
+}
+
+// visit takes the next header of the log, and reports whether it is that of a batch that is whole. What begins behind a batch that is not, or was stored at another
+// time, shows that its place was filled by others, who keep it.
+func (t *tail) visit(h *penstock.BatchHeader) bool {
+	whole := h.NextOffset() <= t.end
+	switch {
+	case !whole:
+		t.base, t.time = h.BaseOffset, h.MaxTimestamp
+	case h.ProducerID != penstock.NoProducer || h.MaxTimestamp != t.time:
+		t.base = penstock.NoOffset
+	}
+	return whole
 }
