@@ -18,6 +18,8 @@ func newRocketStore() *cobra.Command {
 		Short: "Take a RocketMQ broker's store over, or write one",
 		Long: `The commit log, the consume queues and the index files of messages are RocketMQ's own, byte for byte; only their names differ. These commands
 copy them to where a RocketMQ broker looks for them, and back. Neither broker may be running.`,
+		Example: `  penstock rocketmq import /home/rocketmq/store --data ./data
+  penstock rocketmq export /home/rocketmq/store --data ./data`,
 	}
 	c.AddCommand(newRocketImport(), newRocketExport())
 	return c
