@@ -61,7 +61,7 @@ type rocketTopicTable struct {
 // Export writes what the store of messages on d holds as the store directory of a RocketMQ broker, which to is: commit log, consume queues, index
 // files, checkpoint and config/topics.json. Files are copied as they are; d and its store are not changed, and nobody may write to them meanwhile. Topics
 // are told with their queues and the permission 6, unless known names more. The last stop must have been clean. What the log has of
-// removed topics and truncations is copied with it; a RocketMQ broker passes over it.
+// removed topics is copied with it; what was truncated is marked as rolled back, so that neither a RocketMQ broker nor Import takes it for the queue's.
 func Export(ctx context.Context, d, to *disk.Disk, known []RocketTopic) ([]RocketTopic, error) {
 	x := transfer{ctx: ctx, to: to, read: func(name string) (source, int64, error) {
 		h, err := d.OpenFile(name, false)
@@ -88,6 +88,9 @@ func Export(ctx context.Context, d, to *disk.Disk, known []RocketTopic) ([]Rocke
 		table[t.Name] = &t
 	}
 	if err := x.exportLog(s, c.pos); err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	if err := x.voidLog(s, &c); err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
 	if err := x.exportQueues(s, &c, table); err != nil {

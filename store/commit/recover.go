@@ -66,6 +66,10 @@ func (s *Store) recover() error {
 		if err := p.finish(); err != nil {
 			return err
 		}
+		if c.of != nil && c.seq == 0 {
+			// What Import took over tells of nobody who produces here: a broker that copies a message copies what it says of a producer too.
+			p.kept = kept{penstock.NoOffset, p.end}
+		}
 	}
 	if len(s.parts) == 0 {
 		return nil
