@@ -18,8 +18,8 @@ func newRocketStore() *cobra.Command {
 		Short: "Take a RocketMQ broker's store over, or write one",
 		Long: `The commit log, the consume queues and the index files of messages are RocketMQ's own, byte for byte; only their names differ. These commands
 copy them to where a RocketMQ broker looks for them, and back. Neither broker may be running.`,
-		Example: `  penstock rocketmq import /home/rocketmq/store --data ./data
-  penstock rocketmq export /home/rocketmq/store --data ./data`,
+		Example: `  penstock rocketmq import /opt/rocketmq/store --data ./data
+  penstock rocketmq export /opt/rocketmq/store --data ./data`,
 	}
 	c.AddCommand(newRocketImport(), newRocketExport())
 	return c
@@ -34,7 +34,7 @@ and ids. The source is never changed. The data directory must have no messages o
 over the log once and makes queues and index of it.
 
 What is not taken over: offsets of groups, subscription groups, access rules. Nothing is deleted by age until retention.ms is set.`,
-		Example: `  penstock rocketmq import /home/rocketmq/store --data ./data`,
+		Example: `  penstock rocketmq import /opt/rocketmq/store --data ./data`,
 		Args:    cobra.ExactArgs(1),
 	}
 	e := local(c)
@@ -63,7 +63,7 @@ func newRocketExport() *cobra.Command {
 		Long: `Writes all messages of the commit layout as the store directory (storePathRootDir) that a RocketMQ broker starts on: commitlog, consumequeue, index, checkpoint
 and config/topics.json. The data directory is not changed; its broker must have been stopped cleanly. The RocketMQ broker needs the sizes of files that this one
 had: with the defaults on both sides they are the same.`,
-		Example: `  penstock rocketmq export /home/rocketmq/store --data ./data`,
+		Example: `  penstock rocketmq export /opt/rocketmq/store --data ./data`,
 		Args:    cobra.ExactArgs(1),
 	}
 	e := local(c)
