@@ -16,7 +16,7 @@ type Request struct {
 
 	// Guarded by Conn.mu.
 	done   bool
-	inRing bool // of the connection
+	inRing bool    // of the connection
 	answer *Answer // nil for Skip and Fail
 	fail   error
 }
