@@ -20,6 +20,8 @@ func newRocketStore() *cobra.Command {
 copy them to where a RocketMQ broker looks for them, and back. Neither broker may be running.`,
 		Example: `  penstock rocketmq import /opt/rocketmq/store --data ./data
   penstock rocketmq export /opt/rocketmq/store --data ./data`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newRocketImport(), newRocketExport())
 	return c
