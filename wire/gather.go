@@ -43,7 +43,7 @@ type Gatherer interface {
 //
 // Two pieces are enough for a pipe: 32 KiB in halves take 12.6 us through one, 15.6 us by sendfile.
 const (
-	gatherBelow = 64 << 10 // pieces below it go through a pipe
+	gatherBelow = 32 << 10 // pieces below it go through a pipe; those near 64 KiB cost the same by sendfile
 	gatherFrom  = 2        // where so many of them follow one another
 	gatherBytes = 4 << 10  // in memory between pieces go with them, up to so many at once
 	crumbBelow  = 4 << 10  // an answer whose pieces are smaller than this on average is copied,
