@@ -254,9 +254,6 @@ func (r *rig) calm() (next time.Time) {
 		busy := r.loading && r.disk.Err() == nil || r.saving || len(r.bell) > 0
 		for _, l := range *r.levels.Load() {
 			busy = busy || len(l.flights) > 0
-			if l.armed != nil && l.armed.Load() && l.led.Err() == nil {
-				busy = busy || l.led.Offsets().HighWatermark > l.next // the waiter is about to ring
-			}
 		}
 		return !busy
 	})
