@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -382,33 +381,10 @@ func (b *bench) judgeTools(all []told, table []*compare.Difference) (string, err
 		if len(o.changes) == 0 {
 			same++
 		}
-		if len(o.bad) == 0 && !b.verbose {
-			continue
-		}
 		unexpected += len(o.bad)
-		show := o.bad
-		fmt.Printf("%s\n", o.step.line)
-		if b.verbose {
-			show = o.changes
-			fmt.Printf("    = %s\n", strings.Join(o.real, "\n    = "))
-		}
-		for _, c := range show {
-			mark := ""
-			if slices.Contains(o.bad, c) {
-				mark = " UNEXPECTED"
-			}
-			fmt.Printf("    %s %s%s\n", c.Sign, c.Line, mark)
-		}
+		compare.Tell(os.Stdout, o.step.line, o.real, o.changes, o.bad, b.verbose)
 	}
-	gone := 0
-	for _, d := range table {
-		for _, p := range d.Lines {
-			if p.Seen == 0 {
-				gone++
-				fmt.Printf("an expected difference did not appear: on %s: %s %s\n", d.On, p.Sign, p.Text)
-			}
-		}
-	}
+	gone := compare.Unseen(os.Stdout, table)
 	if b.doc != "" && unexpected == 0 {
 		if err := writeDoc(b.doc, all, table); err != nil {
 			return "", err

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"penstock/bench/broker"
@@ -194,32 +192,12 @@ func (b *bench) judge(outcomes []outcome, table []*compare.Difference) (string, 
 		if len(o.changes) == 0 {
 			same++
 		}
-		if len(o.bad) == 0 && !b.verbose {
-			continue
-		}
 		unexpected += len(o.bad)
-		show := o.bad
-		fmt.Printf("%s\n", o.step.line)
-		if b.verbose {
-			show = o.changes
-			fmt.Printf("    = %s\n", strings.Join(o.ours, "\n    = "))
-		}
-		for _, c := range show {
-			mark := ""
-			if slices.Contains(o.bad, c) {
-				mark = " UNEXPECTED"
-			}
-			fmt.Printf("    %s %s%s\n", c.Sign, c.Line, mark)
-		}
+		compare.Tell(os.Stdout, o.step.line, o.ours, o.changes, o.bad, b.verbose)
 	}
 	gone := 0
-	for _, d := range table {
-		for _, p := range d.Lines {
-			if p.Seen == 0 && !b.short {
-				gone++
-				fmt.Printf("an expected difference did not appear: on %s: %s %s\n", d.On, p.Sign, p.Text)
-			}
-		}
+	if !b.short {
+		gone = compare.Unseen(os.Stdout, table)
 	}
 	if b.doc != "" && unexpected == 0 && !b.short {
 		if err := writeDoc(b.doc, outcomes, table); err != nil {
