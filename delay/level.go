@@ -30,7 +30,7 @@ type level struct {
 	bytes   int64     // of these
 	read    int       // messages to read at once: more while all that was read is due
 	buf     []byte
-	armed   *atomic.Bool // a waiter will ring; nil before the first
+	watch   *watch // for more to read; nil while there is or may be some
 	back    setback
 	trouble trouble
 
@@ -45,6 +45,12 @@ type flight struct {
 	size int64
 	done bool
 	err  error
+}
+
+// watch is a wait for more to read, from the round that found none until Step has seen the bell.
+type watch struct {
+	waiter *replica.Waiter
+	rung   atomic.Bool
 }
 
 // setback is a clock that went back: what was stored before until, by the old clock, counts as stored at.
@@ -84,7 +90,7 @@ func (l *level) deliver(now time.Time) (next time.Time) {
 		}
 	}
 	for {
-		if len(l.flights) >= l.s.o.Ahead || l.bytes >= l.s.o.AheadBytes || l.armed != nil && l.armed.Load() {
+		if len(l.flights) >= l.s.o.Ahead || l.bytes >= l.s.o.AheadBytes || l.watching() {
 			return time.Time{}
 		}
 		n, due, err := l.round(now)
@@ -101,8 +107,9 @@ func (l *level) deliver(now time.Time) (next time.Time) {
 	}
 }
 
-// fail has the level tried again later, and tells of the first failure in a row.
+// fail has the level tried again later, and tells of the first failure in a row. What failed lies before what a watch is for, so nobody watches any more.
 func (l *level) fail(now time.Time, err error) time.Time {
+	l.unwatch()
 	l.trouble.fail(now)
 	// The first failures of a partition that is just being opened are no news.
 	if l.trouble.first() && !errors.Is(err, errNotOpen) || l.trouble.times == patience && errors.Is(err, errNotOpen) {
@@ -137,7 +144,8 @@ func (l *level) begin() error {
 		from = max(from, penstock.Offset(l.done.Load()))
 	}
 	from = min(max(from, o.Start), o.End)
-	l.led, l.next, l.trimmed, l.armed, l.back = p, from, o.Start, nil, setback{}
+	l.unwatch()
+	l.led, l.next, l.trimmed, l.back = p, from, o.Start, setback{}
 	l.done.Store(int64(from))
 	l.saved.Store(int64(from))
 	if from > o.Start {
@@ -242,13 +250,29 @@ func (l *level) due(at penstock.Offset, stored penstock.Timestamp, high penstock
 
 // arm has the bell rung when there is more to read.
 func (l *level) arm() {
-	armed := &atomic.Bool{}
-	armed.Store(true)
-	l.armed = armed
-	l.led.Wait(replica.NewWaiter(1, func() {
-		armed.Store(false)
+	w := &watch{}
+	w.waiter = replica.NewWaiter(1, func() {
+		w.rung.Store(true)
 		l.s.ring()
-	}), l.next, replica.ReadUncommitted)
+	})
+	l.watch = w
+	l.led.Wait(w.waiter, l.next, replica.ReadUncommitted)
+}
+
+// watching reports whether there is nothing to read before the bell rings. It sees the bell.
+func (l *level) watching() bool {
+	if l.watch != nil && l.watch.rung.Load() {
+		l.watch = nil
+	}
+	return l.watch != nil
+}
+
+// unwatch ends a watch before its time.
+func (l *level) unwatch() {
+	if l.watch != nil {
+		l.watch.waiter.Cancel()
+		l.watch = nil
+	}
 }
 
 // damage passes over a message that is damaged on the disk.

@@ -253,11 +253,18 @@ func (r *rig) calm() (next time.Time) {
 		defer r.mu.Unlock()
 		busy := r.loading && r.disk.Err() == nil || r.saving || len(r.bell) > 0
 		for _, l := range *r.levels.Load() {
-			busy = busy || len(l.flights) > 0
+			busy = busy || len(l.flights) > 0 || l.trimming.Load() || l.behind()
 		}
 		return !busy
 	})
 	return next
+}
+
+// behind reports whether a watch has rung that Step has not seen, or is about to ring: it does when there is more to read than it knows, and when the queue
+// is closed.
+func (l *level) behind() bool {
+	w := l.watch
+	return w != nil && (w.rung.Load() || l.led.Err() != nil || l.led.Offsets().HighWatermark > l.next)
 }
 
 // pass moves the clock and does what is due then.
