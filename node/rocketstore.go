@@ -8,13 +8,16 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"penstock"
+	"penstock/delay"
 	"penstock/disk"
 	"penstock/meta"
-	"penstock/meta/etcd"
+	"penstock/rocket"
 	"penstock/store/commit"
 )
 
@@ -28,9 +31,11 @@ type RocketStoreOptions struct {
 
 // RocketStore says what was written or taken over.
 type RocketStore struct {
-	Topics []RocketStoreTopic
-	Bytes  int64    // of the commit log; 0 after an export
-	Notes  []string // what somebody should know
+	Topics  []RocketStoreTopic
+	Groups  int      // that something is configured of
+	Offsets int      // queues of which it is known how far a group has read
+	Bytes   int64    // of the commit log; 0 after an export
+	Notes   []string // what somebody should know
 }
 
 // RocketStoreTopic is one topic.
@@ -40,109 +45,158 @@ type RocketStoreTopic struct {
 	Queues int
 }
 
-// ExportRocket writes the topics of the message format in the commit layout as the store directory of a RocketMQ broker. Neither broker may be running.
+// tell takes the figures of a state over.
+func (r *RocketStore) tell(s *rocketState) {
+	r.Groups = len(s.groups)
+	for _, topics := range s.offsets {
+		for _, queues := range topics {
+			r.Offsets += len(queues)
+		}
+	}
+	r.Notes = append(r.Notes, s.notes...)
+}
+
+// ExportRocket writes the topics of the message format in the commit layout as the store directory of a RocketMQ broker, with what is configured of groups, how far they have
+// read, and how far delayed messages are delivered. Neither broker may be running, and this one must have been stopped cleanly.
 func ExportRocket(ctx context.Context, o RocketStoreOptions) (sum *RocketStore, err error) {
-	d, err := disk.Open(o.Data, disk.Options{Logger: o.Log})
+	d, err := openOffline(ctx, o.Data, o.Log)
 	if err != nil {
-		return nil, fmt.Errorf("%w. Stop the broker that uses it, or choose another directory with --data", err)
+		return nil, err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
+	sum = &RocketStore{}
+	named := map[string]*meta.Topic{}
+	var known []commit.RocketTopic
+	d.meta.Image().Topics(func(t *meta.Topic) bool {
+		switch {
+		case t.Format != penstock.FormatMessage:
+		case t.Layout != penstock.LayoutCommit:
+			sum.Notes = append(sum.Notes, fmt.Sprintf("topic %q is not written: its layout is %v, and only that of the commit log is RocketMQ's", t.Name, t.Layout))
+		default:
+			named[t.Name] = t
+			known = append(known, rocketTopic(t))
+		}
+		return true
+	})
+	slices.Sort(sum.Notes)
+	state, err := gatherRocketState(ctx, d, named)
+	if err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
 	to, err := disk.Open(o.Store, disk.Options{Logger: o.Log, JournalBytes: -1})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
-	topics, err := commit.Export(ctx, d, to, nil)
+	topics, err := commit.Export(ctx, d.disk, to, known)
 	if err != nil {
 		return nil, err
 	}
-	sum = &RocketStore{}
+	if err := state.write(to, time.Now().UnixMilli()); err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
 	for i := range topics {
 		sum.Topics = append(sum.Topics, RocketStoreTopic{Name: topics[i].Name, Queues: topics[i].Partitions()})
-		if topics[i].Name == scheduled {
-			sum.Notes = append(sum.Notes, "RocketMQ is not told which delayed messages were delivered; it delivers those that are kept again")
-		}
 	}
-	sum.Notes = append(sum.Notes, "offsets of groups are not written; a RocketMQ broker begins with none")
+	sum.tell(state)
 	return sum, nil
 }
 
-const scheduled = "SCHEDULE_TOPIC_XXXX"
+// rocketTopic is a topic as RocketMQ has it.
+func rocketTopic(t *meta.Topic) commit.RocketTopic {
+	number := func(key string, none int) int {
+		n, err := strconv.Atoi(t.Configs[key])
+		if err != nil || n < 0 {
+			return none
+		}
+		return n
+	}
+	return commit.RocketTopic{
+		Name: t.Name, Queues: len(t.Partitions), ReadQueues: number(meta.ConfigReadQueues, 0), WriteQueues: number(meta.ConfigWriteQueues, 0),
+		Perm: number(meta.ConfigPerm, meta.PermRead|meta.PermWrite), Order: t.Configs[meta.ConfigOrder] == "true",
+		Attributes: rocket.AttributesFile(t.Configs[meta.ConfigAttributes]),
+	}
+}
 
-// ImportRocket takes over the commit log of a RocketMQ broker with its topics: offsets, positions and messages stay, and nothing is deleted by age until somebody says
-// so. The data directory must have no messages in the commit layout yet. Neither broker may be running.
+// ImportRocket takes over the commit log of a RocketMQ broker with its topics, its groups, how far they have read and how far delayed messages are delivered: offsets, positions and
+// messages stay, and nothing is deleted by age until somebody says so. The data directory must have no messages in the commit layout yet. Neither broker may be running.
 func ImportRocket(ctx context.Context, o RocketStoreOptions) (sum *RocketStore, err error) {
-	topics, err := commit.RocketTopics(os.DirFS(o.Store))
+	from := os.DirFS(o.Store)
+	topics, err := commit.RocketTopics(from)
+	var state *rocketState
+	if err == nil {
+		state, err = readRocketState(from)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("store directory %s: %w", o.Store, err)
 	}
-	root, err := filepath.Abs(o.Data)
+	d, err := openOffline(ctx, o.Data, o.Log)
 	if err != nil {
 		return nil, err
 	}
-	d, err := disk.Open(root, disk.Options{Logger: o.Log})
-	if err != nil {
-		return nil, fmt.Errorf("%w. Stop the broker that uses it, or choose another directory with --data", err)
-	}
 	defer func() { err = errors.Join(err, d.Close()) }()
-	engine, err := etcd.Open(ctx, etcd.Options{Dir: filepath.Join(root, metaDir), Logger: o.Log})
+	todo, ids, err := planRocket(ctx, d.meta, topics, o.Broker)
 	if err != nil {
-		return nil, fmt.Errorf("data directory %s: %w", root, err)
+		return nil, fmt.Errorf("nothing was taken over: %w", err)
 	}
-	defer func() { err = errors.Join(err, engine.Close()) }()
-	m, err := meta.Open(ctx, meta.Options{Engine: engine, Logger: o.Log})
-	if err != nil {
-		return nil, fmt.Errorf("data directory %s: %w", root, err)
-	}
-	defer func() { err = errors.Join(err, m.Close()) }()
 	sum = &RocketStore{}
-	ids := map[string]penstock.TopicID{}
-	var todo []meta.NewTopic
+	if sum.Bytes, err = commit.Import(ctx, d.disk, from, func(name string) (penstock.TopicID, bool) { id, ok := ids[name]; return id, ok }); err != nil {
+		return nil, fmt.Errorf("%w. Remove %s before you try again", err, filepath.Join(d.root, "commit", "message"))
+	}
+	for _, n := range todo {
+		if _, err := d.meta.CreateTopic(ctx, n, false); err != nil {
+			return nil, err
+		}
+		sum.Topics = append(sum.Topics, RocketStoreTopic{n.Name, n.ID, n.Partitions})
+	}
+	if err := state.keep(ctx, d, o.Broker, ids); err != nil {
+		return nil, fmt.Errorf("messages and topics were taken over, groups only in part: %w. Begin again with another data directory", err)
+	}
+	sum.tell(state)
+	sum.Notes = append(sum.Notes, "queues and index are made from the log at the next start of the broker", "access rules are not taken over")
+	return sum, nil
+}
+
+// planRocket finds out which topics are to be made, with new ids, and whether they can be.
+func planRocket(ctx context.Context, m *meta.Store, topics []commit.RocketTopic, broker penstock.BrokerID) (todo []meta.NewTopic, ids map[string]penstock.TopicID, err error) {
+	ids = map[string]penstock.TopicID{}
 	for i := range topics {
 		t := &topics[i]
 		if t.Queues == 0 && rocketOwn(t) {
 			continue
 		}
+		configs, err := rocketConfigs(t)
+		if err != nil {
+			return nil, nil, fmt.Errorf("topic %q: %w", t.Name, err)
+		}
 		var id penstock.TopicID
 		_, _ = rand.Read(id[:]) // it never fails
 		n := meta.NewTopic{Name: t.Name, ID: id, Format: penstock.FormatMessage, Layout: penstock.LayoutCommit, Partitions: max(1, t.Partitions()),
-			Replicas: []penstock.BrokerID{o.Broker}, Configs: rocketConfigs(t), Epoch: 1}
+			Replicas: []penstock.BrokerID{broker}, Configs: configs, Epoch: 1}
 		if _, err := m.CreateTopic(ctx, n, true); err != nil {
-			return nil, fmt.Errorf("nothing was taken over: %w", err)
+			return nil, nil, err
 		}
 		ids[t.Name] = id
 		todo = append(todo, n)
 	}
-	if sum.Bytes, err = commit.Import(ctx, d, os.DirFS(o.Store), func(name string) (penstock.TopicID, bool) { id, ok := ids[name]; return id, ok }); err != nil {
-		return nil, fmt.Errorf("%w. Remove %s before you try again", err, filepath.Join(root, "commit", "message"))
-	}
-	for _, n := range todo {
-		if _, err := m.CreateTopic(ctx, n, false); err != nil {
-			return nil, err
-		}
-		sum.Topics = append(sum.Topics, RocketStoreTopic{n.Name, n.ID, n.Partitions})
-	}
-	sum.Notes = append(sum.Notes, "queues and index are made from the log at the next start of the broker",
-		"offsets of groups, subscription groups and access rules are not taken over")
-	return sum, nil
+	return todo, ids, nil
 }
 
 // rocketOwn reports whether a topic without messages is one that every RocketMQ broker makes for itself.
 func rocketOwn(t *commit.RocketTopic) bool {
 	switch t.Name {
-	case "TBW102", "SELF_TEST_TOPIC", "OFFSET_MOVED_EVENT", "BenchmarkTest", scheduled:
+	case "TBW102", "SELF_TEST_TOPIC", "OFFSET_MOVED_EVENT", "BenchmarkTest", delay.Topic:
 		return true
 	}
-	const inherit = 1 // a bit of the permission: of topics that stand for a cluster or a broker
-	return strings.HasPrefix(t.Name, "RMQ_SYS_") || strings.HasPrefix(t.Name, "rmq_sys_") || t.Perm&inherit != 0 || strings.HasPrefix(t.Name, "TRANS_CHECK_MAX_TIME")
+	// Topics that stand for a cluster or a broker have the permission to inherit.
+	return strings.HasPrefix(t.Name, "RMQ_SYS_") || strings.HasPrefix(t.Name, "rmq_sys_") || t.Perm&meta.PermInherit != 0 || strings.HasPrefix(t.Name, "TRANS_CHECK_MAX_TIME")
 }
 
 // rocketConfigs are the attributes of a topic, and that nothing of it is deleted.
-func rocketConfigs(t *commit.RocketTopic) map[string]string {
+func rocketConfigs(t *commit.RocketTopic) (map[string]string, error) {
 	c := keepForEver()
-	const readWrite = 2 | 4
-	if t.Perm != readWrite && t.Perm&readWrite != 0 {
-		c[meta.ConfigPerm] = strconv.Itoa(t.Perm & readWrite)
+	if t.Perm != meta.PermRead|meta.PermWrite {
+		c[meta.ConfigPerm] = strconv.Itoa(t.Perm & (meta.PermRead | meta.PermWrite | meta.PermInherit))
 	}
 	if n := t.Partitions(); t.ReadQueues > 0 && t.ReadQueues != n {
 		c[meta.ConfigReadQueues] = strconv.Itoa(t.ReadQueues)
@@ -153,5 +207,9 @@ func rocketConfigs(t *commit.RocketTopic) map[string]string {
 	if t.Order {
 		c[meta.ConfigOrder] = "true"
 	}
-	return c
+	attributes, err := rocket.ParseAttributesFile(t.Attributes)
+	if attributes != "" {
+		c[meta.ConfigAttributes] = attributes
+	}
+	return c, err
 }

@@ -92,7 +92,7 @@ func TestRocketStore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(out.Topics) != 1 || out.Topics[0].Name != "orders" || out.Topics[0].Queues != 3 || len(out.Notes) == 0 {
+		if len(out.Topics) != 1 || out.Topics[0].Name != "orders" || out.Topics[0].Queues != 3 || len(out.Notes) != 0 {
 			t.Errorf("written: %+v", out)
 		}
 		if listing(t, filepath.Join(data, "commit")) != before {

@@ -93,11 +93,15 @@ func (f *Front) groupFromJSON(body []byte) (meta.GroupConfig, error) {
 	if why := checkGroup(named.Name); why != "" {
 		return meta.GroupConfig{}, fmt.Errorf("%w: %s", penstock.ErrInvalidConfig, why)
 	}
-	g := f.configOf(named.Name)
+	return groupOver(f.configOf(named.Name), body)
+}
+
+// groupOver reads a configuration over the one that the group has.
+func groupOver(g *meta.GroupConfig, body []byte) (meta.GroupConfig, error) {
 	j := groupToJSON(g)
 	j.Attributes = nil
 	if err := json.Unmarshal(body, &j); err != nil {
-		return meta.GroupConfig{}, fmt.Errorf("%w: configuration of group %s: %v", penstock.ErrInvalidConfig, named.Name, err)
+		return meta.GroupConfig{}, fmt.Errorf("%w: configuration of group %s: %v", penstock.ErrInvalidConfig, g.Name, err)
 	}
 	out := meta.GroupConfig{
 		Name: j.Name, Consume: j.Consume, ConsumeFromMin: j.ConsumeFromMin, Broadcast: j.Broadcast, Orderly: j.Orderly, NotifyIDs: j.NotifyIDs,

@@ -17,7 +17,8 @@ func newRocketStore() *cobra.Command {
 		Use:   "rocketmq",
 		Short: "Take a RocketMQ broker's store over, or write one",
 		Long: `The commit log, the consume queues and the index files of messages are RocketMQ's own, byte for byte; only their names differ. These commands
-copy them to where a RocketMQ broker looks for them, and back. Neither broker may be running.`,
+copy them to where a RocketMQ broker looks for them, and back, and write its configuration: topics, groups, how far they have read. Neither broker
+may be running.`,
 		Example: `  penstock rocketmq import /opt/rocketmq/store --data ./data
   penstock rocketmq export /opt/rocketmq/store --data ./data`,
 		Args: cobra.NoArgs,
@@ -31,11 +32,13 @@ func newRocketImport() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "import STORE_DIR",
 		Short: "Take over the store directory of a RocketMQ broker",
-		Long: `Takes over the commit log that a RocketMQ broker left in its store directory (storePathRootDir), with its topics: messages keep their offsets, positions
-and ids. The source is never changed. The data directory must have no messages of the commit layout yet. The first start of the broker goes
-over the log once and makes queues and index of it.
+		Long: `Takes over the commit log that a RocketMQ broker left in its store directory (storePathRootDir): messages keep their offsets, positions and ids. With it
+come topics and their attributes (config/topics.json), what is configured of groups (subscriptionGroup.json), how far they have read
+(consumerOffset.json) and how far delayed messages were delivered (delayOffset.json). The source is never changed. The data directory must have no
+messages of the commit layout yet. The first start of the broker goes over the log once and makes queues and index of it.
 
-What is not taken over: offsets of groups, subscription groups, access rules. Nothing is deleted by age until retention.ms is set.`,
+What is not taken over: access rules, SQL filters, transactions that were not ended, and what is kept in RocksDB. Nothing is deleted by age until
+retention.ms is set. Offsets of groups without members are forgotten after offsets.retention, counted from now.`,
 		Example: `  penstock rocketmq import /opt/rocketmq/store --data ./data`,
 		Args:    cobra.ExactArgs(1),
 	}
@@ -62,9 +65,10 @@ func newRocketExport() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "export STORE_DIR",
 		Short: "Write the store directory of a RocketMQ broker",
-		Long: `Writes all messages of the commit layout as the store directory (storePathRootDir) that a RocketMQ broker starts on: commitlog, consumequeue, index, checkpoint
-and config/topics.json. The data directory is not changed; its broker must have been stopped cleanly. The RocketMQ broker needs the sizes of files that this one
-had: with the defaults on both sides they are the same.`,
+		Long: `Writes all messages of the commit layout as the store directory (storePathRootDir) that a RocketMQ broker starts on: commitlog, consumequeue, index, checkpoint,
+and below config topics.json, subscriptionGroup.json, consumerOffset.json and delayOffset.json. Nothing in the data directory is changed; its broker must have
+been stopped cleanly. The RocketMQ broker needs the sizes of files that this one had (mappedFileSizeCommitLog, maxHashSlotNum, maxIndexNum): with the defaults
+on both sides they are the same.`,
 		Example: `  penstock rocketmq export /opt/rocketmq/store --data ./data`,
 		Args:    cobra.ExactArgs(1),
 	}
@@ -83,9 +87,11 @@ had: with the defaults on both sides they are the same.`,
 }
 
 type rocketStore struct {
-	Topics []rocketStoreTopic `json:"topics"`
-	Bytes  int64              `json:"log_bytes"`
-	Notes  []string           `json:"notes"`
+	Topics  []rocketStoreTopic `json:"topics"`
+	Groups  int                `json:"groups"`
+	Offsets int                `json:"offsets"`
+	Bytes   int64              `json:"log_bytes"`
+	Notes   []string           `json:"notes"`
 }
 
 type rocketStoreTopic struct {
@@ -94,7 +100,7 @@ type rocketStoreTopic struct {
 }
 
 func rocketStoreJSON(s *node.RocketStore) rocketStore {
-	out := rocketStore{Topics: []rocketStoreTopic{}, Bytes: s.Bytes, Notes: append([]string{}, s.Notes...)}
+	out := rocketStore{Topics: []rocketStoreTopic{}, Groups: s.Groups, Offsets: s.Offsets, Bytes: s.Bytes, Notes: append([]string{}, s.Notes...)}
 	for _, t := range s.Topics {
 		out.Topics = append(out.Topics, rocketStoreTopic{t.Name, t.Queues})
 	}
@@ -106,6 +112,7 @@ func printRocketStore(t *cli.Table, s *node.RocketStore) {
 	for _, a := range s.Topics {
 		t.Row(a.Name, a.Queues)
 	}
+	t.Note("%d groups, %d offsets of groups", s.Groups, s.Offsets)
 	for _, n := range s.Notes {
 		t.Note("note: %s", n)
 	}

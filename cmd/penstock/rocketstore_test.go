@@ -38,7 +38,9 @@ func rocketDir(t *testing.T) string {
 	zeros := strings.Repeat("0", 20)
 	for name, b := range map[string][]byte{
 		"commitlog/" + zeros: log, "consumequeue/orders/0/" + zeros: nil, "consumequeue/orders/1/" + zeros: nil,
-		"config/topics.json": []byte(`{"dataVersion":{"counter":1},"topicConfigTable":{"orders":{"topicName":"orders","readQueueNums":2,"writeQueueNums":2,"perm":6}}}`),
+		"config/topics.json":            []byte(`{"dataVersion":{"counter":1},"topicConfigTable":{"orders":{"topicName":"orders","readQueueNums":2,"writeQueueNums":2,"perm":6}}}`),
+		"config/subscriptionGroup.json": []byte(`{"subscriptionGroupTable":{"billing":{"groupName":"billing","retryMaxTimes":3}}}`),
+		"config/consumerOffset.json":    []byte(`{"offsetTable":{"orders@billing":{0:4,1:7},"gone@billing":{0:1}}}`),
 	} {
 		name = filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
@@ -59,7 +61,7 @@ func TestRocketStore(t *testing.T) {
 		if err := json.Unmarshal(out, &s); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
-		if len(s.Topics) != 1 || s.Topics[0] != (rocketStoreTopic{"orders", 2}) || len(s.Notes) == 0 {
+		if len(s.Topics) != 1 || s.Topics[0] != (rocketStoreTopic{"orders", 2}) || s.Groups != 1 || s.Offsets != 2 {
 			t.Errorf("%+v", s)
 		}
 		return s

@@ -23,8 +23,8 @@ const (
 	rocketQueues     = "consumequeue"
 	rocketIndex      = "index"
 	rocketCheckpoint = "checkpoint"
+	rocketConfig     = "config"
 	rocketTopics     = "config/topics.json"
-	rocketDelays     = "config/delayOffset.json"
 )
 
 // RocketTopic is a topic in the store directory of a RocketMQ broker.

@@ -10,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
 
@@ -18,17 +17,33 @@ import (
 	"penstock/disk"
 )
 
-// maxRocketConfig bounds topics.json.
+// maxRocketConfig bounds a file of RocketMQ's configuration.
 const maxRocketConfig = 256 << 20
 
-// RocketTopics lists the topics of the store directory of a RocketMQ broker: those of config/topics.json, and those that have consume queues.
+// RocketConfig reads a file below config in the store directory of a RocketMQ broker as that broker does: where it is missing or empty, its backup (.bak). It
+// returns nothing where there is neither.
+func RocketConfig(from fs.FS, name string) ([]byte, error) {
+	for _, n := range []string{name, name + ".bak"} {
+		b, err := readAll(from, path.Join(rocketConfig, n), maxRocketConfig)
+		if err == nil && len(bytes.TrimSpace(b)) > 0 {
+			return b, nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// RocketTopics lists the topics of the store directory of a RocketMQ broker: those of config/topics.json, and those that have consume queues. Errors:
+// penstock.ErrUnsupported where the consume queues are in RocksDB.
 func RocketTopics(from fs.FS) ([]RocketTopic, error) {
 	table := map[string]*RocketTopic{}
-	b, err := readAll(from, rocketTopics, maxRocketConfig)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	b, err := RocketConfig(from, path.Base(rocketTopics))
+	if err != nil {
 		return nil, err
 	}
-	if err == nil {
+	if b != nil {
 		var t rocketTopicTable
 		if err := json.Unmarshal(b, &t); err != nil {
 			return nil, fmt.Errorf("%s: %w", rocketTopics, err)
@@ -42,6 +57,12 @@ func RocketTopics(from fs.FS) ([]RocketTopic, error) {
 		return nil, err
 	}
 	for _, e := range topics {
+		if !e.IsDir() {
+			if e.Name() == "CURRENT" { // of RocksDB
+				return nil, fmt.Errorf("%s: %w: the consume queues are in RocksDB (storeType=defaultRocksDB)", rocketQueues, penstock.ErrUnsupported)
+			}
+			continue
+		}
 		queues, err := fs.ReadDir(from, path.Join(rocketQueues, e.Name()))
 		if err != nil {
 			return nil, err
@@ -75,8 +96,8 @@ func readAll(from fs.FS, name string, limit int64) ([]byte, error) {
 
 // Import takes over the commit log of the store directory of a RocketMQ broker, which is not running, for the store of messages on d, which has nothing
 // yet: files are copied as they are, and each queue is given to a partition of the topic id that ids returns for its topic; queues whose topic has
-// none are left out. The queues' offsets stay; those of delayed messages begin behind what was delivered (config/delayOffset.json). The store that New opens then goes over the log and makes queues and index of it, so that what
-// comes of a log that was not stopped cleanly is what is whole. It reports the bytes of the log.
+// none are left out. The queues' offsets stay. The store that New opens then goes over the log and makes queues and index of it, so that what
+// comes of a log that was not stopped cleanly is what is whole: also the messages of a queue that has no files yet. It reports the bytes of the log.
 func Import(ctx context.Context, d *disk.Disk, from fs.FS, ids func(topic string) (penstock.TopicID, bool)) (int64, error) {
 	s := &Store{d: d, o: Options{}.withDefaults(), dir: path.Join(rootDir, penstock.FormatMessage.String()), messages: true}
 	if es, err := d.ReadDir(s.dir); err != nil || len(es) > 0 {
@@ -107,7 +128,7 @@ func Import(ctx context.Context, d *disk.Disk, from fs.FS, ids func(topic string
 		if !ok {
 			continue
 		}
-		for q := range topics[i].Queues {
+		for q := range topics[i].Partitions() {
 			if err := x.importQueue(s, from, penstock.PartitionID{Topic: id, Partition: int32(q)}, queueName{topics[i].Name, int32(q)}, first); err != nil {
 				return 0, fmt.Errorf("import: queue %d of %q: %w", q, topics[i].Name, err)
 			}
@@ -178,13 +199,6 @@ func (x *transfer) importQueue(s *Store, from fs.FS, id penstock.PartitionID, na
 	if err != nil {
 		return err
 	}
-	if name.topic == scheduleTopic {
-		done, err := delivered(from)
-		if err != nil {
-			return err
-		}
-		at = max(at, done[int64(name.queue)+1])
-	}
 	p := newPartition(s, id)
 	o := owner{name: name}
 	f := facts{start: at, first: at}
@@ -193,31 +207,6 @@ func (x *transfer) importQueue(s *Store, from fs.FS, id penstock.PartitionID, na
 	}
 	return x.to.WriteFile(path.Join(p.dir, ownerFile), o.append(nil))
 }
-
-// delivered is how far RocketMQ has delivered the messages of each delay level. Its file is JSON but for keys that are bare numbers.
-func delivered(from fs.FS) (map[int64]penstock.Offset, error) {
-	b, err := readAll(from, rocketDelays, maxRocketConfig)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	_, table, _ := bytes.Cut(b, []byte(`"offsetTable"`))
-	table, _, _ = bytes.Cut(table, []byte("}"))
-	out := map[int64]penstock.Offset{}
-	for _, m := range levelOffset.FindAllSubmatch(table, -1) {
-		level, err := strconv.ParseInt(string(m[1]), 10, 32)
-		off, err2 := strconv.ParseInt(string(m[2]), 10, 64)
-		if err := errors.Join(err, err2); err != nil {
-			return nil, fmt.Errorf("%s: %w", rocketDelays, err)
-		}
-		out[level] = penstock.Offset(off)
-	}
-	return out, nil
-}
-
-var levelOffset = regexp.MustCompile(`"?(\d+)"?\s*:\s*(\d+)`)
 
 // firstOffset looks through the files of a consume queue, the oldest first, for an entry that points into the log; behind the last one where none does.
 func (x *transfer) firstOffset(from fs.FS, dir string, log penstock.Position) (penstock.Offset, error) {
