@@ -4,15 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"penstock/bench/broker"
 	"penstock/bench/clients/drive"
 	"penstock/bench/clients/spec"
 )
@@ -57,17 +54,11 @@ func runAdmin(ctx context.Context, b *bench) (_ string, err error) {
 	if err != nil {
 		return "", err
 	}
-	br, err := b.adminBroker(ctx)
+	br, end, err := b.peer(ctx, append(b.quick(), "--auto-create-topics=false"), []string{"auto.create.topics.enable=false"})
 	if err != nil {
 		return "", err
 	}
-	defer func() {
-		if b.apache {
-			err = errors.Join(err, stopApache(br))
-			return
-		}
-		b.stop(br, &err)
-	}()
+	defer end(&err)
 	id, err := brokerID(ctx, br.Kafka)
 	if err != nil {
 		return "", err
@@ -84,24 +75,6 @@ func runAdmin(ctx context.Context, b *bench) (_ string, err error) {
 		}
 	}
 	return fmt.Sprintf("%d administrative calls of %d clients answered as Kafka does", total, asked), failed
-}
-
-// adminBroker starts what the scenario is played against: with -apache a real Apache Kafka, which shows that what is demanded is
-// what Kafka answers.
-func (b *bench) adminBroker(ctx context.Context) (*broker.Broker, error) {
-	if !b.apache {
-		return b.start(ctx, "data", append(b.quick(), "--auto-create-topics=false")...)
-	}
-	if err := b.needJava(ctx); err != nil {
-		return nil, err
-	}
-	dir := filepath.Join(b.dir, "apache")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return nil, err
-	}
-	return broker.StartApache(ctx, broker.ApacheOptions{
-		Jars: b.jars, Data: dir, Output: filepath.Join(b.dir, "apache.log"), Config: []string{"auto.create.topics.enable=false"},
-	})
 }
 
 // brokerID is the id of the only broker.

@@ -80,11 +80,11 @@ func runGroups(ctx context.Context, b *bench) (_ string, err error) {
 	if err != nil {
 		return "", err
 	}
-	br, err := b.start(ctx, "data", b.quick()...)
+	br, end, err := b.peer(ctx, b.quick(), b.quickApache())
 	if err != nil {
 		return "", err
 	}
-	defer b.stop(br, &err)
+	defer end(&err)
 	if err := createTopic(ctx, br.Kafka, groupTopic, groupPartitions, nil); err != nil {
 		return "", err
 	}

@@ -9,7 +9,7 @@
 // wrote, with equal sums; DumpLogSegments reads the broker's files; and the broker takes over the files of a real Apache
 // Kafka.
 //
-// Usage: clients -penstock BINARY [-short] [-only CLIENT,...] [-seed N] [-churn TIME] [-cache DIR] [-records N] [PART...]
+// Usage: clients -penstock BINARY [-short] [-only CLIENT,...] [-seed N] [-churn TIME] [-apache] [-cache DIR] [-records N] [PART...]
 //
 // What is needed comes from its registry into the cache: jars from Maven, packages of Python and JavaScript. What cannot be had is
 // reported as NOT RUN, which is a failure except with -short. The exit code is 0 only if everything that ran is right.
@@ -111,7 +111,7 @@ func parse(args []string) (options, error) {
 	fs.IntVar(&o.records, "records", 0, "records for each codec; 0 means a million, or 20,000 with -short")
 	fs.StringVar(&o.sources, "drivers", filepath.Join("clients", "drivers"), "directory of the drivers' sources")
 	fs.StringVar(&o.only, "only", "", "names of clients, with commas; empty means all")
-	fs.BoolVar(&o.apache, "apache", false, "play part admin against Apache Kafka instead, to see what it answers")
+	fs.BoolVar(&o.apache, "apache", false, "play parts groups and admin against Apache Kafka instead, to see what it answers")
 	fs.Uint64Var(&o.seed, "seed", 0, "seed of what happens to groups; 0 takes one from the clock")
 	fs.DurationVar(&o.churn, "churn", 0, "how long members come and go; 0 means two minutes, or ten seconds with -short")
 	for len(args) > 0 {
@@ -233,6 +233,14 @@ func (b *bench) start(ctx context.Context, data string, args ...string) (*broker
 func (o options) quick() []string {
 	if o.short {
 		return []string{"--set", "group.initial.delay=0s"}
+	}
+	return nil
+}
+
+// quickApache is the same for Apache Kafka.
+func (o options) quickApache() []string {
+	if o.short {
+		return []string{"group.initial.rebalance.delay.ms=0"}
 	}
 	return nil
 }

@@ -17,8 +17,9 @@
 //	         and have no gap, else it is an error
 //	stream   as produce, idempotent, from record 0 on at about Rate a second until the command stop; events acked with the
 //	         number acknowledged; answers the number written once all are acknowledged
-//	group    be a member of Group until the command stop, commit after every Every batches read; static if Instance is set;
-//	         Events: see Event. At the end it commits and leaves (a static member does not leave)
+//	group    be a member of Group until the command stop, commit after every Every batches read, and what a refused commit did not
+//	         commit again while the partition is there, even if no more is read; static if Instance is set; Events: see Event.
+//	         At the end it commits and leaves (a static member does not leave)
 //	admin    one administrative operation; see the Admin fields of Command
 //
 // A record is a function of its number, so that any program can say what must be read: see Record. A sum is the SHA-256 of the

@@ -297,12 +297,14 @@ public final class Driver {
         return out;
     }
 
-    /** Tells of changes of the assignment. */
+    /** Tells of changes of the assignment, and forgets what is to be committed of partitions that are gone. */
     static final class Listener implements ConsumerRebalanceListener {
         final Session s;
+        final Map<TopicPartition, OffsetAndMetadata> at;
 
-        Listener(Session s) {
+        Listener(Session s, Map<TopicPartition, OffsetAndMetadata> at) {
             this.s = s;
+            this.at = at;
         }
 
         void tell(String e, Collection<TopicPartition> parts) {
@@ -319,11 +321,13 @@ public final class Driver {
 
         @Override
         public void onPartitionsRevoked(Collection<TopicPartition> parts) {
+            at.keySet().removeAll(parts);
             tell("revoked", parts);
         }
 
         @Override
         public void onPartitionsLost(Collection<TopicPartition> parts) {
+            at.keySet().removeAll(parts);
             tell("lost", parts);
         }
     }
@@ -338,7 +342,7 @@ public final class Driver {
         }
         Map<TopicPartition, OffsetAndMetadata> at = new HashMap<>();
         try (KafkaConsumer<byte[], byte[]> c = new KafkaConsumer<>(config)) {
-            c.subscribe(List.of(s.text("topic")), new Listener(s));
+            c.subscribe(List.of(s.text("topic")), new Listener(s, at));
             long read = 0;
             while (!s.stopped()) {
                 ConsumerRecords<byte[], byte[]> got = c.poll(Duration.ofMillis(200));
@@ -366,8 +370,8 @@ public final class Driver {
         return JSON.createObjectNode();
     }
 
+    /** Commits what was read. What is refused is kept: a rebalance is over some day, and perhaps nothing more comes to be read. */
     static void commit(Session s, KafkaConsumer<byte[], byte[]> c, Map<TopicPartition, OffsetAndMetadata> at) {
-        at.keySet().retainAll(c.assignment());
         if (at.isEmpty()) {
             return;
         }
@@ -376,14 +380,13 @@ public final class Driver {
         ObjectNode e = s.event("commit");
         e.set("p", p);
         s.tell(e);
-        String came = "committed";
-        ObjectNode after = s.event(came);
+        ObjectNode after = s.event("committed");
         try {
             c.commitSync(at);
+            at.clear();
         } catch (KafkaException err) {
             after.put("e", "refused").put("text", err.toString());
         }
-        at.clear();
         after.set("p", p);
         s.tell(after);
     }

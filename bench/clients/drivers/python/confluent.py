@@ -139,6 +139,8 @@ def member(s):
     def change(e):
         def tell(_, parts):
             tell_read()
+            for p in parts:
+                at.pop(p.partition, None)
             s.tell(e, p={str(p.partition): 0 for p in parts})
 
         return tell
@@ -159,26 +161,26 @@ def member(s):
         if read >= s.every or new == 0:
             read = 0
             commit(s, c, at)
-            at.clear()
     commit(s, c, at)
     c.close()
 
 
 def commit(s, c, at):
-    mine = {p.partition for p in c.assignment()}
-    at = {str(p): o for p, o in at.items() if p in mine}
+    """Commits what was read. What is refused is kept: a rebalance is over some day, and perhaps nothing more comes to be read."""
     if not at:
         return
-    s.tell("commit", p=at)
+    told = {str(p): o for p, o in at.items()}
+    s.tell("commit", p=told)
     try:
-        got = c.commit(offsets=[ck.TopicPartition(s.topic, int(p), o) for p, o in at.items()], asynchronous=False)
+        got = c.commit(offsets=[ck.TopicPartition(s.topic, p, o) for p, o in at.items()], asynchronous=False)
         for p in got:
             if p.error:
                 raise Failed(p.error)
     except (ck.KafkaException, Failed) as e:
-        s.tell("refused", p=at, text=str(e))
+        s.tell("refused", p=told, text=str(e))
         return
-    s.tell("committed", p=at)
+    at.clear()
+    s.tell("committed", p=told)
 
 
 def one(futures):

@@ -168,14 +168,19 @@ def member(s):
         if read >= s.every or not got:
             read = 0
             commit(s, c, at)
-            at = {}
     commit(s, c, at)
     c.close(autocommit=False)  # what was read is committed already
 
 
 def commit(s, c, at):
+    """Commits what was read, where the client would go on from there: it may have lost a partition, and begin anew when it is back.
+
+    What is refused is kept: a rebalance is over some day, and perhaps nothing more comes to be read.
+    """
     mine = c.assignment()
-    at = {tp: o for tp, o in at.items() if tp in mine}
+    for tp, o in list(at.items()):
+        if tp not in mine or c.position(tp) != o:
+            del at[tp]
     if not at:
         return
     told = {str(tp.partition): o for tp, o in at.items()}
@@ -185,6 +190,7 @@ def commit(s, c, at):
     except errors.KafkaError as e:
         s.tell("refused", p=told, text="%s: %s" % (type(e).__name__, e))
         return
+    at.clear()
     s.tell("committed", p=told)
 
 

@@ -22,6 +22,8 @@ const (
 	readBatch = 100
 	// retries lets a producer outlast any restart of the broker.
 	retries = 10_000
+	// commitAgain is the pause before a refused commit is tried again.
+	commitAgain = 200 * time.Millisecond
 )
 
 func main() {
@@ -282,8 +284,22 @@ func (h *handler) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama
 	p := strconv.Itoa(int(claim.Partition()))
 	h.s.Tell(spec.Event{E: "assigned", P: map[string]int64{p: 0}})
 	defer h.s.Tell(spec.Event{E: "revoked", P: map[string]int64{p: 0}})
-	batches := 0
-	for m := range claim.Messages() {
+	again := time.NewTicker(commitAgain)
+	defer again.Stop()
+	batches, left := 0, int64(-1) // left is what a refused commit was to commit, -1 if there is none
+	for {
+		var m *sarama.ConsumerMessage
+		select {
+		case m = <-claim.Messages():
+			if m == nil {
+				return nil
+			}
+		case <-again.C:
+			if left >= 0 && h.commit(session, claim.Partition(), left) {
+				left = -1
+			}
+			continue
+		}
 		e := spec.Event{E: "read", Part: int(m.Partition)}
 		for {
 			e.O, e.K = append(e.O, m.Offset), append(e.K, string(m.Key))
@@ -298,15 +314,17 @@ func (h *handler) ConsumeClaim(session sarama.ConsumerGroupSession, claim sarama
 		}
 		h.s.Tell(e)
 		if batches++; batches >= h.s.Every || m.Offset+1 >= claim.HighWaterMarkOffset() {
-			batches = 0
-			h.commit(session, claim.Partition(), m.Offset+1)
+			batches, left = 0, m.Offset+1
+			if h.commit(session, claim.Partition(), left) {
+				left = -1
+			}
 		}
 	}
-	return nil
 }
 
-// commit commits, and asks for the committed offset, because the client's own call does not say what came of it.
-func (h *handler) commit(session sarama.ConsumerGroupSession, p int32, next int64) {
+// commit commits, and asks for the committed offset, because the client's own call does not say what came of it. It reports whether
+// the offset is committed.
+func (h *handler) commit(session sarama.ConsumerGroupSession, p int32, next int64) bool {
 	e := spec.Event{E: "commit", P: map[string]int64{strconv.Itoa(int(p)): next}}
 	h.s.Tell(e)
 	session.MarkOffset(h.s.Topic, p, next, "")
@@ -316,6 +334,7 @@ func (h *handler) commit(session sarama.ConsumerGroupSession, p int32, next int6
 		e.E, e.Text = "refused", fmt.Sprintf("the group's offset is %d: %v", got, err)
 	}
 	h.s.Tell(e)
+	return e.E == "committed"
 }
 
 func (h *handler) committed(p int32) (int64, error) {
