@@ -149,6 +149,12 @@ func TestNotes(t *testing.T) {
 	if r.noted("g", 0) != 5 {
 		t.Error("not shown at once")
 	}
+	told := map[int32]penstock.Offset{}
+	r.Notes("g", func(topic string, partition int32, at penstock.Offset) { told[partition] = at })
+	r.Notes("nobody", func(string, int32, penstock.Offset) { t.Error("a note of nobody") })
+	if len(told) != 1 || told[0] != 5 {
+		t.Error("noted", told)
+	}
 	r.must(r.notes.flush(context.Background()))
 	at := penstock.NoOffset
 	r.must(r.Read("g", nil, func(_ string, _ int32, o Committed, _ bool) { at = o.Offset }))

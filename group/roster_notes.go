@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -104,6 +105,19 @@ func (c *Coordinator) Noted(name, topic string, partition int32) (at penstock.Of
 		err = nil // nothing was ever committed
 	}
 	return at, ok, err
+}
+
+// Notes calls f with what a group has noted that may not be committed yet, in no particular order. Whoever wants all that the group has told calls
+// it before Read: a note that is committed meanwhile is then seen twice, and not missed.
+func (c *Coordinator) Notes(name string, f func(topic string, partition int32, at penstock.Offset)) {
+	c.notes.mu.Lock()
+	some := maps.Clone(c.notes.dirty[name])
+	c.notes.mu.Unlock()
+	for p, one := range some {
+		if !c.isGone(one.topic) {
+			f(p.topic, p.partition, one.offset)
+		}
+	}
 }
 
 // run commits what is noted, until ctx ends. What cannot be committed is tried again.

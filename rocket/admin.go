@@ -36,6 +36,8 @@ type GroupAdmin interface {
 	Exists() bool
 	List() ([]group.Description, error)
 	Read(name string, topics map[string][]int32, f func(topic string, partition int32, o group.Committed, ok bool)) error
+	// Notes is what was noted and may not be committed yet.
+	Notes(name string, f func(topic string, partition int32, at penstock.Offset))
 	Commit(name string, r *group.Commit, answer func(error))
 	Delete(name string, answer func(error))
 }

@@ -3,6 +3,7 @@ package rocket
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -209,6 +210,66 @@ func TestAdministerOffsets(t *testing.T) {
 	contains(t, c.body(208, fields{"consumerGroup": "H"}, ""), `"consumerOffset":5`)
 	c.body(207, fields{"groupName": "H", "cleanOffset": "true"}, "")
 	contains(t, c.body(208, fields{"consumerGroup": "H"}, ""), `"offsetTable":{}`)
+}
+
+// TestInflight has a group pull and not commit, and then tell an offset: both are shown at once.
+func TestInflight(t *testing.T) {
+	h := administered(t)
+	topic := h.topic("T", 1, nil)
+	c := dial(t, h.addr, remoting.JSON)
+	for range 5 {
+		c.body(310, sendV2("T", 0, ""), "hello")
+	}
+	h.beat("G", "T", "me@1")
+	pull := fields{"consumerGroup": "G", "topic": "T", "queueId": "0", "queueOffset": "0", "maxMsgNums": "4", "sysFlag": "4", "commitOffset": "0",
+		"suspendTimeoutMillis": "0", "subVersion": "0", "subscription": "*"}
+	if got := c.ask(11, pull, nil); len(got.messages(t)) != 4 {
+		t.Fatalf("pulled with code %d", got.code)
+	}
+	stats := func() string { return c.body(208, fields{"consumerGroup": "G", "topic": "T"}, "") }
+	contains(t, stats(), `"brokerOffset":5,"consumerOffset":0,`, `"pullOffset":4}`)
+	c.body(15, fields{"consumerGroup": "G", "topic": "T", "queueId": "0", "commitOffset": "3"}, "")
+	contains(t, stats(), `"brokerOffset":5,"consumerOffset":3,`, `"pullOffset":4}`)
+	contains(t, c.body(317, fields{"isOrder": "false"}, ""), `"totalDiff":2,"totalInflightDiff":1}`)
+	contains(t, c.body(300, fields{"topic": "T"}, ""), `{"groupList":["G"]}`)
+	c.body(222, fields{"topic": "T", "group": "G", "queueId": "0", "timestamp": "-1", "isForce": "true"}, "")
+	contains(t, stats(), `"consumerOffset":5,`, `"pullOffset":5}`)
+	if err := h.meta.DeleteTopic(h.ctx(), topic.ID); err != nil {
+		t.Fatal(err)
+	}
+	h.until("the meters of a deleted topic are gone", func() bool { return h.front.meters.pulledTo("T", "G", 0) == 0 && h.front.meters.places.Load() == 0 })
+}
+
+// TestQueryByKey has the newest messages of a key chosen, and sent in the order in which they were stored.
+func TestQueryByKey(t *testing.T) {
+	var h *house
+	h = build(t, "", func(o *Options) {
+		// Newest first, as the index has them: of all queues, since each has one message.
+		o.FindKey = func(id penstock.TopicID, _ string, _, _ penstock.Timestamp, _ int, f func(penstock.PartitionID, penstock.Offset) bool) error {
+			for queue := int32(3); queue >= 0 && f(penstock.PartitionID{Topic: id, Partition: queue}, 0); queue-- {
+			}
+			return nil
+		}
+	})
+	h.topic("T", 4, nil)
+	c := dial(t, h.addr, remoting.JSON)
+	for queue := range 4 {
+		key := "k"
+		if queue == 1 {
+			key = "another"
+		}
+		c.body(310, sendV2("T", queue, props("KEYS", key)), fmt.Sprint("hello ", queue))
+	}
+	for most, want := range map[string][]string{"9": {"hello 0", "hello 2", "hello 3"}, "2": {"hello 2", "hello 3"}} {
+		r := c.ask(12, fields{"topic": "T", "key": "k", "maxNum": most, "beginTimestamp": "0", "endTimestamp": "9000000000000000000"}, nil)
+		var got []string
+		for _, m := range r.messages(t) {
+			got = append(got, string(m.Body))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("at most %s: %q, want %q", most, got, want)
+		}
+	}
 }
 
 func TestAdministerQueues(t *testing.T) {

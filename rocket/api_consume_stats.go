@@ -42,24 +42,36 @@ func apiDelayOffsets() *api {
 	return &api{code: 45, name: "GET_ALL_DELAY_OFFSET", frame: smallFrame, right: right{opGet, onCluster}, handle: delayOffsets}
 }
 
-// committed is what a group has committed, by topic and queue.
+// committed is how far a group has read, by topic and queue.
 type committed map[string]map[int32]penstock.Offset
 
-func (f *Front) committed(name string) (committed, error) {
-	c := committed{}
-	if !f.o.Admin.Groups.Exists() {
-		return c, nil
+func (c committed) set(topic string, queue int32, at penstock.Offset) {
+	if c[topic] == nil {
+		c[topic] = map[int32]penstock.Offset{}
 	}
-	err := f.o.Admin.Groups.Read(name, nil, func(topic string, queue int32, o group.Committed, ok bool) {
-		if !ok {
-			return
+	c[topic][queue] = at
+}
+
+// committed is how far a group has read: what it told last, whether that is in the journal yet or not.
+func (f *Front) committed(name string) (committed, error) {
+	noted, c := committed{}, committed{}
+	f.o.Admin.Groups.Notes(name, noted.set)
+	if f.o.Admin.Groups.Exists() {
+		err := f.o.Admin.Groups.Read(name, nil, func(topic string, queue int32, o group.Committed, ok bool) {
+			if ok {
+				c.set(topic, queue, o.Offset)
+			}
+		})
+		if err != nil {
+			return nil, err
 		}
-		if c[topic] == nil {
-			c[topic] = map[int32]penstock.Offset{}
+	}
+	for topic, queues := range noted {
+		for queue, at := range queues {
+			c.set(topic, queue, at)
 		}
-		c[topic][queue] = o.Offset
-	})
-	return c, err
+	}
+	return c, nil
 }
 
 // offsetJSON is RocketMQ's OffsetWrapper.
@@ -75,6 +87,7 @@ type statsJSON struct {
 	table queueTable
 	rate  float64
 	lag   int64
+	ahead int64 // messages pulled and not committed
 }
 
 func (j *statsJSON) body() []byte {
@@ -88,11 +101,12 @@ func (f *Front) addStats(j *statsJSON, name string, r *route, c committed) {
 	for i := range r.reads {
 		_, high := f.edges(r, i)
 		at := c[r.name][i]
-		o := offsetJSON{Broker: int64(high), Consumer: int64(at), Pull: int64(at)}
+		o := offsetJSON{Broker: int64(high), Consumer: int64(at), Pull: int64(max(at, f.meters.pulledTo(r.name, name, i)))}
 		if p := f.partition(r, i); p != nil && at > 0 {
 			o.Last = max(int64(f.timeAt(r, p, at-1)), 0)
 		}
 		j.lag += o.Broker - o.Consumer
+		j.ahead += o.Pull - o.Consumer
 		j.table.add(f.queueName(r.name, i), o)
 	}
 	j.rate += f.meters.rate(meterKey{statGroupGet, groupKey(r.name, name)})
@@ -162,7 +176,7 @@ func brokerConsumeStats(s *session, r *request) {
 	ordered := q.Bool("isOrder")
 	t.wire.Release()
 	s.look(t, func(f *Front) ([]byte, error) {
-		var lag int64
+		var lag, ahead int64
 		b := append([]byte(`{"brokerAddr":`), mustJSON(f.address())...)
 		b = append(b, `,"consumeStatsList":[`...)
 		for i, name := range f.knownGroups() {
@@ -183,7 +197,7 @@ func brokerConsumeStats(s *session, r *request) {
 				}
 				var j statsJSON
 				f.addStats(&j, name, route, c)
-				lag += j.lag
+				lag, ahead = lag+j.lag, ahead+j.ahead
 				if some {
 					b = append(b, ',')
 				}
@@ -194,8 +208,8 @@ func brokerConsumeStats(s *session, r *request) {
 		}
 		b = append(b, `],"totalDiff":`...)
 		b = strconv.AppendInt(b, lag, 10)
-		b = append(b, `,"totalInflightDiff":0}`...)
-		return b, nil
+		b = append(b, `,"totalInflightDiff":`...)
+		return append(strconv.AppendInt(b, ahead, 10), '}'), nil
 	})
 }
 

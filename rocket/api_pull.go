@@ -278,7 +278,7 @@ func (c *pullCall) give(result code, remark string, next penstock.Offset) {
 			a.Attach(e, c.out)
 		}
 		c.extents = c.extents[:0] // the answer owns their references now
-		c.front.pulled(c.topic, c.group, c.got.Count, c.got.Bytes)
+		c.front.pulled(c.topic, c.group, c.led.ID().Partition, c.got.Count, c.got.Bytes, c.got.Next)
 	}
 	f, t := c.front, c.ticket
 	c.drop()

@@ -1,9 +1,12 @@
 package rocket
 
-// QUERY_MESSAGE (12): messages by key or unique id, by the index. Other keys may have the same hash: what is found is looked at before it is sent.
+// QUERY_MESSAGE (12): messages by key or unique id, by the index. Other keys may have the same hash: what is found is looked at before it is sent. The
+// newest are chosen, and sent in the order in which they were stored.
 
 import (
 	"bytes"
+	"cmp"
+	"slices"
 
 	"penstock"
 	"penstock/message"
@@ -23,10 +26,23 @@ const (
 
 // found are the messages that a query found.
 type found struct {
-	extents [][]penstock.Extent
-	bytes   int64
-	last    penstock.Position  // of the newest
-	at      penstock.Timestamp // of the newest
+	list  []foundMessage
+	bytes int64
+	last  penstock.Position  // of the newest
+	at    penstock.Timestamp // of the newest
+}
+
+type foundMessage struct {
+	extents []penstock.Extent
+	at      penstock.Timestamp
+	where   penstock.Position
+}
+
+// sort puts them in the order in which they were stored. Positions tell it only within a millisecond: not all queues share a log.
+func (f *found) sort() {
+	slices.SortStableFunc(f.list, func(a, b foundMessage) int {
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.where, b.where))
+	})
 }
 
 func queryMessage(s *session, r *request) {
@@ -59,7 +75,7 @@ func queryMessage(s *session, r *request) {
 func (f *Front) query(r *route, key string, from, to penstock.Timestamp, most int) (found, error) {
 	var got found
 	err := f.o.FindKey(r.id, key, from, to, maxLooked, func(id penstock.PartitionID, at penstock.Offset) bool {
-		if len(got.extents) >= most {
+		if len(got.list) >= most {
 			return false
 		}
 		p := f.partition(r, id.Partition)
@@ -83,12 +99,13 @@ func (f *Front) query(r *route, key string, from, to penstock.Timestamp, most in
 			return false
 		}
 		got.bytes += n
-		got.extents = append(got.extents, e)
+		got.list = append(got.list, foundMessage{e, m.StoreTime, m.Position})
 		if m.StoreTime >= got.at {
 			got.at, got.last = m.StoreTime, m.Position
 		}
 		return true
 	})
+	got.sort()
 	return got, err
 }
 
@@ -111,7 +128,7 @@ func (f *Front) answerQuery(s *session, t ticket, r *route, got *found, err erro
 	switch {
 	case err != nil:
 		result, remark = codeOf(err), err.Error()
-	case len(got.extents) == 0:
+	case len(got.list) == 0:
 		result, remark = codeQueryNotFound, "can not find message, maybe time range not correct"
 	}
 	a := wire.NewAnswer()
@@ -119,8 +136,8 @@ func (f *Front) answerQuery(s *session, t ticket, r *route, got *found, err erro
 	w.Int("indexLastUpdateTimestamp", int64(got.at))
 	w.Int("indexLastUpdatePhyoffset", int64(got.last))
 	a.B = w.End()
-	for _, es := range got.extents {
-		for _, e := range es {
+	for _, m := range got.list {
+		for _, e := range m.extents {
 			if result != codeSuccess {
 				e.Release()
 				continue

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"penstock"
 )
 
 // The kinds of figures that RocketMQ's administrators ask for by name, with a key: a topic, a topic and a group, the cluster.
@@ -37,7 +39,8 @@ type meters struct {
 	n     atomic.Int32
 	ticks int // by the goroutine that ticks
 
-	pulls pulled
+	pulls  pulled
+	places atomic.Int64 // queues in the maps of pulls
 
 	mu        sync.Mutex
 	yesterday totals // at its midnight; guarded by mu
@@ -90,41 +93,86 @@ type pulled struct {
 // readKey is a topic and a group that reads it.
 type readKey struct{ topic, group string }
 
-// gets are the meters of one group's messages and bytes of one topic, and of all messages.
-type gets struct{ messages, bytes, all *meter }
+// gets are the meters of one group's messages and bytes of one topic, and of all messages, and how far the group has pulled.
+type gets struct {
+	messages, bytes, all *meter
 
-// pulled counts what a group got of a topic.
-func (f *Front) pulled(topic, group string, messages int, bytes int64) {
+	mu   sync.Mutex
+	kept bool                      // whether pulled has it; guarded by mu
+	to   map[int32]penstock.Offset // behind the last message pulled, by queue; guarded by mu
+}
+
+// maxPulled bounds for how many queues it is remembered how far groups have pulled them.
+const maxPulled = 1_000_000
+
+// reached notes that the group has pulled up to an offset of a queue, which may lie before an earlier one.
+func (g *gets) reached(ms *meters, queue int32, next penstock.Offset) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if _, ok := g.to[queue]; !ok {
+		if !g.kept || ms.places.Load() >= maxPulled {
+			return
+		}
+		ms.places.Add(1)
+		if g.to == nil {
+			g.to = map[int32]penstock.Offset{}
+		}
+	}
+	g.to[queue] = next
+}
+
+// pulledTo is behind the last message of a queue that a group has pulled since the start of the process, 0 if it has pulled none.
+func (ms *meters) pulledTo(topic, group string, queue int32) penstock.Offset {
+	ms.pulls.mu.RLock()
+	g := ms.pulls.m[readKey{topic, group}]
+	ms.pulls.mu.RUnlock()
+	if g == nil {
+		return 0
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.to[queue]
+}
+
+// pulled counts what a group got of a queue, whose next message it will ask for is next.
+func (f *Front) pulled(topic, group string, queue int32, messages int, bytes int64, next penstock.Offset) {
 	ms, k := &f.meters, readKey{topic, group}
 	ms.pulls.mu.RLock()
 	g := ms.pulls.m[k]
 	ms.pulls.mu.RUnlock()
 	if g == nil {
 		now := f.o.Now()
-		g = &gets{
-			ms.find(meterKey{statGroupGet, groupKey(topic, group)}, now), ms.find(meterKey{statGroupGetSize, groupKey(topic, group)}, now),
-			ms.find(meterKey{statBrokerGet, f.o.ClusterName}, now),
+		fresh := &gets{
+			messages: ms.find(meterKey{statGroupGet, groupKey(topic, group)}, now), bytes: ms.find(meterKey{statGroupGetSize, groupKey(topic, group)}, now),
+			all: ms.find(meterKey{statBrokerGet, f.o.ClusterName}, now),
 		}
 		ms.pulls.mu.Lock()
 		if ms.pulls.m == nil {
 			ms.pulls.m = map[readKey]*gets{}
 		}
-		if len(ms.pulls.m) < maxMeters {
-			ms.pulls.m[k] = g
+		if g = ms.pulls.m[k]; g == nil { // nobody else came first
+			if g = fresh; len(ms.pulls.m) < maxMeters {
+				ms.pulls.m[k], g.kept = g, true
+			}
 		}
 		ms.pulls.mu.Unlock()
 	}
 	g.messages.add(int64(messages))
 	g.bytes.add(bytes)
 	g.all.add(int64(messages))
+	g.reached(ms, queue, next)
 }
 
 // forget drops the meters of a topic that is gone.
 func (ms *meters) forget(topic string) {
 	ms.pulls.mu.Lock()
-	for k := range ms.pulls.m {
+	for k, g := range ms.pulls.m {
 		if k.topic == topic {
 			delete(ms.pulls.m, k)
+			g.mu.Lock()
+			ms.places.Add(-int64(len(g.to)))
+			g.to, g.kept = nil, false
+			g.mu.Unlock()
 		}
 	}
 	ms.pulls.mu.Unlock()
