@@ -40,6 +40,8 @@ type Options struct {
 	// StallWarning is how long a disk call may take before it is logged and counted, when it ends. 0 means
 	// DefaultStallWarning.
 	StallWarning time.Duration
+	// Space tells how much room there is, in place of the file system. Nil asks the file system.
+	Space func() (Space, error)
 	// OnOffline is called once, in a goroutine of its own, when the directory goes offline.
 	OnOffline func(error)
 }
@@ -197,7 +199,12 @@ func (d *Disk) Close() error {
 }
 
 // Space is the room left.
-func (d *Disk) Space() (Space, error) { return d.fsys.Space() }
+func (d *Disk) Space() (Space, error) {
+	if d.o.Space != nil {
+		return d.o.Space()
+	}
+	return d.fsys.Space()
+}
 
 // Commit asks that what s has written so far become durable, together with whatever else waits on this disk: the sync
 // in flight is the linger, there is no timer. It returns at once; s hears by SyncEnd. Calls for an s that already

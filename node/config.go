@@ -94,6 +94,14 @@ type Config struct {
 	Requests      string         // whose requests are logged: off, slow or all
 	RequestsSlow  time.Duration  // what slow means
 	RequestsEvery int            // of all, one in so many is logged
+
+	inner inner
+}
+
+// inner is what only tests change; the zero value is what everybody has.
+type inner struct {
+	space        func() (disk.Space, error) // how full the disk is
+	queueEntries int64                      // of a file of a queue of the commit layout
 }
 
 // Key is one configuration of a node.

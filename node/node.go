@@ -203,6 +203,7 @@ func (n *Node) openDisk() error {
 	d, err := disk.Open(root, disk.Options{
 		Logger: n.log, SyncParallel: n.c.SyncParallel, SyncAllFrom: orNever(n.c.SyncAllFrom),
 		JournalBytes: orNever(n.c.JournalBytes), JournalFrom: n.c.JournalFrom, OpenFiles: n.c.OpenFiles, StallWarning: n.c.StallWarning,
+		Space: n.c.inner.space,
 	})
 	if err != nil {
 		return dataError(root, err)

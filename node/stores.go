@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path"
 	"sync"
+	"time"
 
 	"penstock"
 	"penstock/disk"
@@ -66,7 +67,7 @@ func storeDir(key replica.StoreKey) string {
 func openStore(d *disk.Disk, key replica.StoreKey, f store.Format, c *Config, log *slog.Logger) (store.Store, error) {
 	if key.Layout == penstock.LayoutCommit {
 		return commit.New(d, f, commit.Options{
-			Logger: log, FileBytes: c.CommitFile, DelayLevels: c.Rocket.Levels,
+			Logger: log, FileBytes: c.CommitFile, QueueEntries: c.inner.queueEntries, DelayLevels: c.Rocket.Levels,
 			NoWarm: !c.Commit.Warm, DeleteHours: c.Commit.Hours,
 			CleanPercent: c.Commit.Clean, ForcePercent: c.Commit.Force, RefusePercent: c.Commit.Refuse,
 			NoIndex: !c.Rocket.Index, IndexSlots: c.Rocket.Slots, IndexEntries: c.Rocket.Entries,
@@ -117,6 +118,11 @@ func (s *stores) list() (map[penstock.PartitionID]store.Store, error) {
 		return err
 	})
 	return out, err
+}
+
+// roomMaker is a store that keeps less where the disk is too full.
+type roomMaker interface {
+	MakeRoom(now time.Time) (freed int64, err error)
 }
 
 // scrubber is a store that can check all durable batches, slowly.

@@ -24,11 +24,47 @@ func (n *Node) upkeep() {
 	n.background("upkeep", n.replicas.Upkeep)
 	n.background("deleted topics", n.followGone())
 	n.background("memory", n.giveBack)
+	if m := n.c.Commit; m.Clean > 0 || m.Force > 0 {
+		n.background("room", n.makeRoom)
+	}
 	if !n.info.Clean && n.c.ScrubRate > 0 {
 		n.background("scrub", n.scrub)
 	}
 	if n.c.Insecure {
 		n.background("warning", n.warn)
+	}
+}
+
+// roomEvery is the longest time between two looks at how full the disk is. RocketMQ: 10 s (cleanResourceInterval).
+const roomEvery = 10 * time.Second
+
+// makeRoom has the shared logs keep less where the disk is too full. Appends see to that themselves; this is for a disk that others fill while nobody
+// appends, and for files that could not go when an append asked for it.
+func (n *Node) makeRoom(ctx context.Context) {
+	t := time.NewTicker(min(roomEvery, n.c.RetentionEvery))
+	defer t.Stop()
+	told := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			err := n.stores.opened(func(_ replica.StoreKey, st store.Store) error {
+				s, ok := st.(roomMaker)
+				if !ok {
+					return nil
+				}
+				freed, err := s.MakeRoom(now)
+				if freed > 0 {
+					n.log.Info("disk is too full, old files of a shared log deleted", "bytes", freed)
+				}
+				return err
+			})
+			if err != nil && !told {
+				n.log.Warn("no room made on a disk that is too full; it is tried again", "error", err)
+			}
+			told = err != nil
+		}
 	}
 }
 

@@ -70,7 +70,7 @@ func (s *Store) cleanLater() {
 	}
 	s.background.Go(func() {
 		defer s.cleaning.Store(false)
-		if _, err := s.MakeRoom(s.o.Now()); err != nil && !errors.Is(err, penstock.ErrClosed) {
+		if _, err := s.makeRoom(s.o.Now()); err != nil && !errors.Is(err, penstock.ErrClosed) {
 			s.o.Logger.Warn("disk not cleaned", "err", err)
 		}
 	})
@@ -78,8 +78,16 @@ func (s *Store) cleanLater() {
 
 // MakeRoom makes room where the disk is too full: above CleanPercent what is too old goes at any hour, above ForcePercent the oldest files of the log go
 // however young they are, as long as that is so and others are left. It reports the bytes of the files that went. It is called
-// within appends, in the background, and may be called at any time.
+// within appends, in the background, and may be called at any time: while another call is at it nothing is done.
 func (s *Store) MakeRoom(now time.Time) (freed int64, err error) {
+	if !s.cleaning.CompareAndSwap(false, true) {
+		return 0, nil
+	}
+	defer s.cleaning.Store(false)
+	return s.makeRoom(now)
+}
+
+func (s *Store) makeRoom(now time.Time) (freed int64, err error) {
 	used, err := s.usedPercent()
 	if err != nil || !over(used, s.o.CleanPercent) && !over(used, s.o.ForcePercent) {
 		return 0, err
