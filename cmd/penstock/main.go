@@ -66,9 +66,8 @@ sent is what lies on disk, and what lies on disk is what consumers get, sent by 
 	})
 	root.AddCommand(newServe(), newCopies(), newConfig(), newAdopt(), newRocketStore(), newVersion())
 	mountCluster(root)
-	for _, c := range root.Commands() {
-		usageArgs(c)
-	}
+	root.SetHelpCommand(newHelp())
+	root.InitDefaultCompletionCmd()
 	usageArgs(root)
 	return root
 }
@@ -82,25 +81,6 @@ func mountCluster(root *cobra.Command) {
 		doctor.Commands,
 	} {
 		e.Mount(root, family(e)...)
-	}
-}
-
-// usageArgs makes wrong arguments a wrong use.
-func usageArgs(c *cobra.Command) {
-	check := c.Args
-	if check == nil {
-		return
-	}
-	c.Args = func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return cli.Usage("%v. %s --help shows how", err, c.CommandPath())
-		}
-		return nil
-	}
-	for _, sub := range c.Commands() {
-		if c.HasParent() {
-			usageArgs(sub)
-		}
 	}
 }
 

@@ -102,6 +102,32 @@ func checkExample(t *testing.T, line string) {
 	}
 }
 
+// TestFamilies: a command that holds others, wherever it is, takes a name that it does not know for a wrong use, and nothing for a question.
+func TestFamilies(t *testing.T) {
+	families := 0
+	var visit func(c *cobra.Command)
+	visit = func(c *cobra.Command) {
+		if c.HasSubCommands() {
+			families++
+			path := strings.Fields(c.CommandPath())[1:]
+			_, err := run(append(path, "zzzzzz")...)
+			if cli.ExitCode(err) != cli.ExitUsage || !strings.Contains(err.Error(), "There are ") {
+				t.Errorf("%s zzzzzz: %v", c.CommandPath(), err)
+			}
+			if out, err := run(path...); err != nil || !strings.Contains(out, "Usage:") {
+				t.Errorf("%s: %v, %q", c.CommandPath(), err, out)
+			}
+		}
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+	visit(newRoot())
+	if families < 5 {
+		t.Errorf("only %d families", families)
+	}
+}
+
 func TestExitCodes(t *testing.T) {
 	for _, c := range []struct {
 		args []string
@@ -110,14 +136,25 @@ func TestExitCodes(t *testing.T) {
 	}{
 		{[]string{"version"}, 0, "penstock unknown"},
 		{[]string{"version", "-o", "json"}, 0, `"version": "unknown"`},
-		{[]string{"serv"}, cli.ExitUsage, "unknown command"},
+		{[]string{"serv"}, cli.ExitUsage, "penstock has no command serv. Did you mean serve? "},
+		{[]string{"nothing"}, cli.ExitUsage, "There are "},
+		{[]string{"topic", "lits"}, cli.ExitUsage, "penstock topic has no command lits. Did you mean list? penstock topic --help shows what there is"},
+		{[]string{"topic", "foo"}, cli.ExitUsage, "There are alter, create, delete, "},
+		{[]string{"help", "serv"}, cli.ExitUsage, "Did you mean serve?"},
+		{[]string{"help", "topic", "lits"}, cli.ExitUsage, "Did you mean list?"},
+		{[]string{"help", "version", "x"}, cli.ExitUsage, "penstock version has no commands"},
+		{[]string{"help", "topic"}, 0, "penstock topic [command]"},
+		{[]string{"help"}, 0, "penstock [command]"},
+		{[]string{"completion", "bsh"}, cli.ExitUsage, "Did you mean bash or "},
+		{[]string{"completion", "bash"}, 0, "bash completion"},
 		{[]string{"serve", "--kafka-lisen", "x"}, cli.ExitUsage, "--help"},
 		{[]string{"serve", "extra"}, cli.ExitUsage, "extra"},
 		{[]string{"serve", "--kafka-listen", "nowhere"}, cli.ExitUsage, "want host:port"},
 		{[]string{"serve", "--kafka-listen", "0.0.0.0:0"}, cli.ExitUsage, "--insecure"},
 		{[]string{"serve", "--set", "x"}, cli.ExitUsage, "want key=value"},
 		{[]string{"config", "print", "--set", "log.segment.byte=1"}, cli.ExitUsage, "did you mean log.segment.bytes?"},
-		{[]string{"config", "nothing"}, cli.ExitUsage, "nothing"},
+		{[]string{"config", "nothing"}, cli.ExitUsage, "penstock config has no command nothing. There are "},
+		{[]string{"config", "chek"}, cli.ExitUsage, "Did you mean check?"},
 		{[]string{"copies", "--http", "127.0.0.1:1"}, cli.ExitUnreachable, "Is it running?"},
 		{[]string{"copies", "-o", "xml"}, cli.ExitUsage, "want text or json"},
 		{[]string{"config", "print", "-o", "xml"}, cli.ExitUsage, "want text or json"},
