@@ -45,7 +45,8 @@ func Each(b []byte, l Limits, visit func(*Record) error) error {
 	if h.Codec != penstock.CodecNone {
 		return w.eachPacked(&h, l, visit)
 	}
-	for r := (Record{}); w.Next(&r); {
+	var r Record // one for all: it escapes
+	for w.Next(&r) {
 		if err := visit(&r); err != nil {
 			return err
 		}

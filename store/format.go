@@ -22,6 +22,14 @@ type Format interface {
 	FindTime(b []byte, t penstock.Timestamp) (off penstock.Offset, at penstock.Timestamp, ok bool, err error)
 }
 
+// Keyer is what a Format is besides whose records can be found by keys.
+type Keyer interface {
+	// EachKey calls visit with the keys of the records in the whole batch b, in their order, each with the offset and the time of its record, until visit
+	// returns false. A record may have several keys or none; empty ones are left out. What b holds compressed is decompressed within the format's
+	// limits. The key is valid until visit returns. Errors: penstock.ErrCorrupt, ErrTooLarge.
+	EachKey(b []byte, visit func(off penstock.Offset, at penstock.Timestamp, key []byte) bool) error
+}
+
 // Stamp is what the log writes into a batch. It is the vocabulary's, so that a format satisfies Format without importing
 // this room.
 type Stamp = penstock.Stamp

@@ -50,9 +50,11 @@ type Locator interface {
 	Locate(at penstock.Position) (penstock.PartitionID, penstock.Offset, error)
 }
 
-// Finder is what a Store is besides where batches can be found by the keys of their records.
+// Finder is what a Store is besides where records can be found by their keys.
 type Finder interface {
-	// FindKey calls visit with the batches of the partition's topic that were indexed under the key, the newest first, until it returns false. The
-	// index holds hashes and times to the second: whoever visits looks at the batch itself. No more than limit are visited.
+	// FindKey calls visit with the places of the records of a topic that have the key, and a time between from and to, both included, the newest first, until it
+	// returns false. Each was looked at: it is there and has the key. What was appended while nothing was indexed is not found. No more than limit are
+	// visited. Errors: penstock.ErrUnsupported where the topic has no index of keys, ErrCorrupt where the index is damaged (the next Checkpoint makes
+	// it again).
 	FindKey(topic penstock.TopicID, key string, from, to penstock.Timestamp, limit int, visit func(penstock.PartitionID, penstock.Offset) bool) error
 }

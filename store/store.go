@@ -44,6 +44,7 @@ type Config struct {
 	TimestampBefore time.Duration // accepted age of a record; 0 means no bound
 	TimestampAfter  time.Duration // accepted lead of a record; 0 means one hour, negative no bound
 	MaxBatchBytes   int32         // largest batch; default 1 MiB + 12
+	IndexKeys       bool          // index what is appended by the keys of its records; see Keyer and Finder
 }
 
 // Partition is one ordered sequence of batches. Reading methods may be called concurrently with everything. The
