@@ -16,7 +16,8 @@ type Commit struct {
 	Rocket     bool          // of RocketMQ's consumers, or of the broker itself: the group may have members in the roster
 	Offsets    []CommitOffset
 
-	own bool // of the broker itself: see SaveProgress
+	own   bool             // of the broker itself: see SaveProgress
+	still func(place) bool // of notes: whether one still counts. They were taken while the group could have them, whoever its members are now
 }
 
 // CommitOffset is one of them. One that comes with an error is left out; the coordinator sets Err on those that it leaves
@@ -62,6 +63,8 @@ func (c *Coordinator) commit(name string, r *Commit, answer func(error)) error {
 	var out calls
 	err = g.step(Check{MemberID: r.MemberID, InstanceID: r.InstanceID, Generation: r.Generation}, &out)
 	switch {
+	case r.still != nil:
+		err = g.commit(r, answer)
 	case err != nil && r.Rocket, err == nil && !r.Rocket && c.o.Roster.has(name):
 		err = fmt.Errorf("%w: group %q", ErrOtherKind, name)
 	case err == nil:
@@ -85,7 +88,7 @@ func (g *group) commit(r *Commit, answer func(error)) error {
 		if o.Err == nil && g.shard.c.isGone(o.TopicID) {
 			o.Err = fmt.Errorf("%w: %q was deleted", penstock.ErrUnknownTopic, o.Topic)
 		}
-		if o.Err != nil {
+		if o.Err != nil || r.still != nil && !r.still(place{o.Topic, o.Partition}) {
 			continue
 		}
 		to := &Committed{Offset: o.Offset, Epoch: o.Epoch, Metadata: o.Metadata, At: now, Expires: penstock.NoTimestamp, TopicID: o.TopicID}
@@ -106,10 +109,35 @@ func (g *group) commit(r *Commit, answer func(error)) error {
 	return nil
 }
 
-// Read calls f with what is committed for a partition, for each of those asked for; ok is false where nothing is. With nil
+// Read calls f with what is committed for a partition, or noted since (see Note), for each of those asked for; ok is false where nothing is. With nil
 // it is called for all that there are, in no particular order of topics. What was committed to a topic that is gone is not
 // there, also while its deletion from the journal is still under way.
 func (c *Coordinator) Read(name string, topics map[string][]int32, f func(topic string, partition int32, o Committed, ok bool)) error {
+	noted := c.notes.of(name) // first: what is committed meanwhile is seen twice, and not missed
+	if len(noted) == 0 {
+		return c.committed(name, topics, f)
+	}
+	shown := func(one *note) Committed {
+		return Committed{Offset: one.offset, Epoch: penstock.NoEpoch, At: c.now(), Expires: penstock.NoTimestamp, TopicID: one.topic}
+	}
+	err := c.committed(name, topics, func(topic string, partition int32, o Committed, ok bool) {
+		p := place{topic, partition}
+		if one := noted[p]; one != nil {
+			o, ok = shown(one), true
+			delete(noted, p)
+		}
+		f(topic, partition, o, ok)
+	})
+	if err == nil && topics == nil {
+		for p, one := range noted {
+			f(p.topic, p.partition, shown(one), true)
+		}
+	}
+	return err
+}
+
+// committed is Read without what is only noted.
+func (c *Coordinator) committed(name string, topics map[string][]int32, f func(topic string, partition int32, o Committed, ok bool)) error {
 	g, err := c.lock(name, false)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package group
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -213,6 +214,60 @@ func TestNotes(t *testing.T) {
 	r.stop(false)
 }
 
+// TestNotesRead: whoever reads a group's offsets is shown what is noted, at once. A group that Kafka's members take over before that is committed keeps it,
+// until they commit something themselves.
+func TestNotesRead(t *testing.T) {
+	r := start(t, nil, nil, nil, nil).loaded()
+	all := func(topics map[string][]int32) map[int32]penstock.Offset {
+		t.Helper()
+		got := map[int32]penstock.Offset{}
+		r.must(r.Read("g", topics, func(topic string, n int32, o Committed, ok bool) {
+			if topic != "t" || o.Metadata != "" || ok && o.Epoch != penstock.NoEpoch {
+				t.Errorf("%s %d: %+v", topic, n, o)
+			}
+			if got[n] = penstock.NoOffset; ok {
+				got[n] = o.Offset
+			}
+		}))
+		return got
+	}
+	r.note("g", 0, 5)
+	r.must(r.notes.flush(context.Background()))
+	r.note("g", 0, 6)
+	r.note("g", 1, 7)
+	want := map[int32]penstock.Offset{0: 6, 1: 7}
+	if got := all(nil); !maps.Equal(got, want) {
+		t.Errorf("all: %v, want %v", got, want)
+	}
+	want[2] = penstock.NoOffset
+	if got := all(map[string][]int32{"t": {0, 1, 2}}); !maps.Equal(got, want) {
+		t.Errorf("asked for: %v, want %v", got, want)
+	}
+	a := <-r.join("g", joinOf("", "m1"))
+	r.must(a.Err)
+	if s := r.sync("g", "m1", 1, map[string][]byte{"m1": nil}); s.Err != nil {
+		t.Fatal(s.Err)
+	}
+	if got := all(map[string][]int32{"t": {0, 1, 2}}); !maps.Equal(got, want) {
+		t.Errorf("to a member of Kafka's: %v, want %v", got, want)
+	}
+	done := make(chan error, 1)
+	r.Commit("g", &Commit{MemberID: "m1", Generation: 1, Offsets: []CommitOffset{{Topic: "t", Partition: 0, Offset: 4, Epoch: penstock.NoEpoch}}},
+		func(err error) { done <- err })
+	r.must(<-done)
+	want[0] = 4
+	for range 2 {
+		if got := all(map[string][]int32{"t": {0, 1, 2}}); !maps.Equal(got, want) {
+			t.Errorf("after a member's commit: %v, want %v", got, want)
+		}
+		r.must(r.notes.flush(context.Background()))
+	}
+	if r.read2("g", 0) != 4 || r.read2("g", 1) != 7 {
+		t.Errorf("committed are %d and %d, want 4 and 7", r.read2("g", 0), r.read2("g", 1))
+	}
+	r.stop(false)
+}
+
 // TestNotesFailing keeps what cannot be committed.
 func TestNotesFailing(t *testing.T) {
 	r := start(t, nil, nil, nil, nil).loaded()
@@ -234,7 +289,7 @@ func TestNotesFailing(t *testing.T) {
 // read2 is what is committed by notes, which have neither epoch nor metadata.
 func (r *rig) read2(name string, partition int32) (at penstock.Offset) {
 	at = penstock.NoOffset
-	_ = r.Read(name, map[string][]int32{"t": {partition}}, func(_ string, _ int32, o Committed, ok bool) {
+	_ = r.committed(name, map[string][]int32{"t": {partition}}, func(_ string, _ int32, o Committed, ok bool) {
 		if ok {
 			at = o.Offset
 		}

@@ -96,7 +96,7 @@ func (c *Coordinator) Noted(name, topic string, partition int32) (at penstock.Of
 		return one.offset, true, nil
 	}
 	at = penstock.NoOffset
-	err = c.Read(name, map[string][]int32{topic: {partition}}, func(_ string, _ int32, o Committed, there bool) {
+	err = c.committed(name, map[string][]int32{topic: {partition}}, func(_ string, _ int32, o Committed, there bool) {
 		if there {
 			at, ok = o.Offset, true
 		}
@@ -110,14 +110,18 @@ func (c *Coordinator) Noted(name, topic string, partition int32) (at penstock.Of
 // Notes calls f with what a group has noted that may not be committed yet, in no particular order. Whoever wants all that the group has told calls
 // it before Read: a note that is committed meanwhile is then seen twice, and not missed.
 func (c *Coordinator) Notes(name string, f func(topic string, partition int32, at penstock.Offset)) {
-	c.notes.mu.Lock()
-	some := maps.Clone(c.notes.dirty[name])
-	c.notes.mu.Unlock()
-	for p, one := range some {
-		if !c.isGone(one.topic) {
-			f(p.topic, p.partition, one.offset)
-		}
+	for p, one := range c.notes.of(name) {
+		f(p.topic, p.partition, one.offset)
 	}
+}
+
+// of is what is noted of a group at this moment, without topics that are gone. The caller owns it.
+func (n *notes) of(name string) map[place]*note {
+	n.mu.Lock()
+	some := maps.Clone(n.dirty[name])
+	n.mu.Unlock()
+	maps.DeleteFunc(some, func(_ place, one *note) bool { return n.c.isGone(one.topic) })
+	return some
 }
 
 // run commits what is noted, until ctx ends. What cannot be committed is tried again.
@@ -202,13 +206,17 @@ func (n *notes) copy() map[string]map[place]*note {
 
 // commit commits what is noted of one group. What is committed already is not written down again, unless it would expire.
 func (n *notes) commit(name string, some map[place]*note, then func(error)) {
-	r := &Commit{Generation: -1, Rocket: true}
+	r := &Commit{Generation: -1, Rocket: true, still: func(p place) bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.dirty[name][p] == some[p]
+	}}
 	asked := map[string][]int32{}
 	for p := range some {
 		asked[p.topic] = append(asked[p.topic], p.partition)
 	}
 	now, refresh := n.c.o.Now(), n.c.o.Retention/refreshShare
-	err := n.c.Read(name, asked, func(topic string, partition int32, o Committed, ok bool) {
+	err := n.c.committed(name, asked, func(topic string, partition int32, o Committed, ok bool) {
 		p := place{topic, partition}
 		one := some[p]
 		if ok && o.Offset == one.offset && o.TopicID == one.topic && now.Sub(time.UnixMilli(int64(o.At))) < refresh {
@@ -222,8 +230,7 @@ func (n *notes) commit(name string, some map[place]*note, then func(error)) {
 		return
 	}
 	answer := func(err error) {
-		// What can never be committed is not tried again: the group was taken over by Kafka's members.
-		if err == nil || errors.Is(err, ErrOtherKind) {
+		if err == nil {
 			for p, one := range some {
 				n.take(name, p, one)
 			}
