@@ -189,7 +189,8 @@ func rocketOwn(t *commit.RocketTopic) bool {
 		return true
 	}
 	// Topics that stand for a cluster or a broker have the permission to inherit.
-	return strings.HasPrefix(t.Name, "RMQ_SYS_") || strings.HasPrefix(t.Name, "rmq_sys_") || t.Perm&meta.PermInherit != 0 || strings.HasPrefix(t.Name, "TRANS_CHECK_MAX_TIME")
+	return strings.HasPrefix(t.Name, "RMQ_SYS_") || strings.HasPrefix(t.Name, "rmq_sys_") || t.Perm&meta.PermInherit != 0 || strings.HasPrefix(t.Name, "TRANS_CHECK_MAX_TIME") ||
+		strings.HasSuffix(t.Name, "_REPLY_TOPIC")
 }
 
 // rocketConfigs are the attributes of a topic, and that nothing of it is deleted.

@@ -107,6 +107,9 @@ type RocketOptions struct {
 	Data   string   // directory for configuration, logs and data
 	Heap   string   // heap of the broker in the JVM's notation; empty: 384m
 	Config []string // more lines of broker.conf, which win over those above them
+
+	// Addr and NameServer are loopback addresses to listen on; empty: free ports. The two ports beside Addr, two below and one above, must be free too.
+	Addr, NameServer string
 }
 
 // Rocket is a running name server and broker. Its methods may be called concurrently.
@@ -121,11 +124,11 @@ type Rocket struct {
 // most. If Data holds a store already it is taken over. Both die with this process.
 func StartRocket(ctx context.Context, o RocketOptions) (*Rocket, error) {
 	r := &Rocket{}
-	names, err := freeRow()
+	names, err := portOf(o.NameServer)
 	if err != nil {
 		return nil, err
 	}
-	port, err := freeRow()
+	port, err := portOf(o.Addr)
 	if err != nil {
 		return nil, err
 	}
@@ -157,6 +160,18 @@ func StartRocket(ctx context.Context, o RocketOptions) (*Rocket, error) {
 		return nil, errors.Join(err, r.Kill())
 	}
 	return r, nil
+}
+
+// portOf is the port of an address, or one found by freeRow if there is none.
+func portOf(addr string) (int, error) {
+	if addr == "" {
+		return freeRow()
+	}
+	_, text, err := net.SplitHostPort(addr)
+	if err != nil {
+		return 0, fmt.Errorf("address of RocketMQ: %w", err)
+	}
+	return strconv.Atoi(text)
 }
 
 // freeRow is a port n such that n-2, n and n+1 were free a moment ago: a broker listens on n, for its VIP channel on n-2, and for
@@ -303,15 +318,21 @@ func askRoute(ctx context.Context, addr string) error {
 	return err
 }
 
-// RocketAnswer is the header of an answer.
+// RocketAnswer is an answer.
 type RocketAnswer struct {
 	Code   int               `json:"code"`
 	Remark string            `json:"remark"`
 	Fields map[string]string `json:"extFields"`
+	Body   []byte            `json:"-"`
 }
 
-// AskRocket sends one request of RocketMQ's protocol over a connection of its own, and reads the header of the answer.
+// AskRocket sends one request of RocketMQ's protocol over a connection of its own, and reads the answer.
 func AskRocket(ctx context.Context, addr string, code int, fields map[string]string) (RocketAnswer, error) {
+	return CallRocket(ctx, addr, code, fields, nil)
+}
+
+// CallRocket is AskRocket with a body behind the request's header.
+func CallRocket(ctx context.Context, addr string, code int, fields map[string]string, body []byte) (RocketAnswer, error) {
 	var a RocketAnswer
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", addr)
@@ -328,26 +349,27 @@ func AskRocket(ctx context.Context, addr string, code int, fields map[string]str
 	if err != nil {
 		return a, err
 	}
-	frame := binary.BigEndian.AppendUint32(nil, uint32(4+len(head)))
+	frame := binary.BigEndian.AppendUint32(nil, uint32(4+len(head)+len(body)))
 	frame = binary.BigEndian.AppendUint32(frame, uint32(len(head))) // its highest byte is the kind of header: 0 is JSON
-	if _, err := c.Write(append(frame, head...)); err != nil {
+	if _, err := c.Write(append(append(frame, head...), body...)); err != nil {
 		return a, err
 	}
 	var sizes [8]byte
 	if _, err := io.ReadFull(c, sizes[:]); err != nil {
 		return a, err
 	}
-	n := binary.BigEndian.Uint32(sizes[4:]) & 0xffffff
-	if n > maxAnswer {
-		return a, fmt.Errorf("request %d: a header of %d bytes in the answer", code, n)
+	all, n := binary.BigEndian.Uint32(sizes[:]), binary.BigEndian.Uint32(sizes[4:])&0xffffff
+	if all > maxAnswer || n+4 > all {
+		return a, fmt.Errorf("request %d: an answer of %d bytes with a header of %d", code, all, n)
 	}
-	text := make([]byte, n)
+	text := make([]byte, all-4)
 	if _, err := io.ReadFull(c, text); err != nil {
 		return a, err
 	}
-	if err := json.Unmarshal(text, &a); err != nil {
+	if err := json.Unmarshal(text[:n], &a); err != nil {
 		return a, fmt.Errorf("request %d: %w", code, err)
 	}
+	a.Body = text[n:]
 	return a, nil
 }
 

@@ -10,7 +10,10 @@
 //
 // Part kill kills the broker with SIGKILL while clients send one message at a time, and looks for every message that was acknowledged.
 //
-// Usage: rocket -penstock BINARY [-short] [-cache DIR] [-only CLIENT,...] [-run PATTERN] [-on real|penstock] [-v] [clients|tools|kill|all]
+// Part store takes what clients wrote to one broker to the other, by penstock rocketmq export and import, and back: the real RocketMQ must have every message
+// of a store that penstock wrote, at its offset and by its keys and ids, with topics, groups and offsets, and must be able to go on; and the other way round.
+//
+// Usage: rocket -penstock BINARY [-short] [-cache DIR] [-only CLIENT,...] [-run PATTERN] [-on real|penstock] [-v] [clients|tools|kill|store|all]
 //
 // The jars come from Maven into the cache. Where they cannot be had the parts are reported as NOT RUN, which is a failure except with
 // -short. The exit code is 0 only if everything that ran is right.
@@ -69,7 +72,7 @@ type part struct {
 }
 
 func parts() []part {
-	return []part{{"clients", runClients}, {"tools", runTools}, {"kill", runKill}}
+	return []part{{"clients", runClients}, {"tools", runTools}, {"kill", runKill}, {"store", runStore}}
 }
 
 func main() {
@@ -167,7 +170,7 @@ func (o options) chosen() ([]part, error) {
 			}
 		}
 		if len(out) == before {
-			return nil, fmt.Errorf("unknown part %q: want clients, tools, kill or all", n)
+			return nil, fmt.Errorf("unknown part %q: want clients, tools, kill, store or all", n)
 		}
 	}
 	return out, nil
