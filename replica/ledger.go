@@ -250,9 +250,9 @@ type queue struct {
 	first, end uint64    // numbers of the first and of the one after the last; a promise keeps its number
 }
 
-// The ring's length at first, and the length above which an empty ring is given back.
+// The ring's length at first: most of many partitions never have more than one promise under way. And the length above which an empty ring is given back.
 const (
-	minRing = 8
+	minRing = 1
 	maxRing = 1 << 10
 )
 
