@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -137,6 +138,7 @@ func send(s *spec.Session, c *sarama.Config, more func(i int64) bool) (spec.Answ
 		err   error
 	}
 	done := make(chan result)
+	var out sync.WaitGroup // what has been sent and has no answer
 	go func() {
 		var r result
 		var said time.Time
@@ -149,6 +151,7 @@ func send(s *spec.Session, c *sarama.Config, more func(i int64) bool) (spec.Answ
 					continue
 				}
 				r.acked++
+				out.Done()
 				if s.Do == "stream" && time.Since(said) > 100*time.Millisecond {
 					said = time.Now()
 					s.Tell(spec.Event{E: "acked", N: r.acked})
@@ -156,7 +159,10 @@ func send(s *spec.Session, c *sarama.Config, more func(i int64) bool) (spec.Answ
 			case e, ok := <-errs:
 				if !ok {
 					errs = nil
-				} else if r.err == nil {
+					continue
+				}
+				out.Done()
+				if r.err == nil {
 					r.err = e.Err
 				}
 			}
@@ -165,8 +171,10 @@ func send(s *spec.Session, c *sarama.Config, more func(i int64) bool) (spec.Answ
 	}()
 	n := int64(0)
 	for ; more(n); n++ {
+		out.Add(1)
 		p.Input() <- message(s.Topic, spec.Of(s.From+n, s.Partitions, s.Base), c.Version.IsAtLeast(sarama.V0_11_0_0))
 	}
+	out.Wait() // a producer that is being closed does not try again, and does not say what was wrong
 	p.AsyncClose()
 	r := <-done
 	if r.err == nil && r.acked != n {
