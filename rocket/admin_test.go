@@ -346,12 +346,12 @@ func TestMeters(t *testing.T) {
 		now = now.Add(tickEvery)
 		ms.tick(now, "c")
 	}
-	minute, hour, _ := m.spans()
+	minute, hour, day := m.spans(now)
 	if minute.second != 5 || minute.sum != 300 || minute.average != 10 {
 		t.Fatalf("over a minute %+v", minute)
 	}
-	if hour.sum != 0 {
-		t.Fatalf("over an hour, of which nothing is noted yet, %+v", hour)
+	if hour.sum != 600 || day.sum != 600 || hour.second != 5 {
+		t.Fatalf("over an hour and a day that have just begun, %+v and %+v", hour, day)
 	}
 	if got := m.ten(); got.second != 5 {
 		t.Fatalf("over ten seconds %+v", got)
@@ -361,8 +361,8 @@ func TestMeters(t *testing.T) {
 		now = now.Add(tickEvery)
 		ms.tick(now, "c")
 	}
-	if _, hour, _ = m.spans(); hour.sum != hourTicks*(hourKept-1) {
-		t.Fatalf("over an hour %+v", hour)
+	if _, hour, day = m.spans(now); hour.sum < hourTicks*(hourKept-1) || hour.sum >= hourTicks*hourKept || day.sum != 600+hourTicks*7 {
+		t.Fatalf("over an hour %+v, over a day %+v", hour, day)
 	}
 	ms.forget("T")
 	if ms.rate(k) != 0 || ms.n.Load() != 0 {

@@ -55,8 +55,8 @@ func runtimeInfo(s *session, r *request) {
 			"bootTimestamp": number(int64(run.Started)), "runtime": uptime(now.Sub(time.UnixMilli(int64(run.Started)))),
 			"msgPutTotalYesterdayMorning": number(yesterday.put), "msgPutTotalTodayMorning": number(today.put), "msgPutTotalTodayNow": number(put),
 			"msgGetTotalYesterdayMorning": number(yesterday.got), "msgGetTotalTodayMorning": number(today.got), "msgGetTotalTodayNow": number(got),
-			"putTps": f.meters.three(puts), "getTransferredTps": f.meters.three(gets), "getTotalTps": f.meters.three(gets),
-			"getFoundTps": f.meters.three(gets), "getMissTps": "0.0 0.0 0.0",
+			"putTps": f.meters.three(puts, now), "getTransferredTps": f.meters.three(gets, now), "getTotalTps": f.meters.three(gets, now),
+			"getFoundTps": f.meters.three(gets, now), "getMissTps": "0.0 0.0 0.0",
 			"putMessageTimesTotal": number(put), "earliestMessageTimeStamp": number(int64(run.EarliestTime)),
 			"commitLogMinOffset": number(int64(run.MinPosition)), "commitLogMaxOffset": number(int64(run.MaxPosition)),
 			"commitLogDiskRatio": ratio(used), "consumeQueueDiskRatio": ratio(used),
@@ -129,11 +129,11 @@ func sizeText(n int64) string {
 }
 
 // three is a figure a second, over ten seconds, a minute and ten minutes.
-func (ms *meters) three(k meterKey) string {
+func (ms *meters) three(k meterKey, now time.Time) string {
 	var ten, minute, hour rates
 	if m, ok := ms.m.Load(k); ok {
 		ten = m.(*meter).ten()
-		minute, hour, _ = m.(*meter).spans()
+		minute, hour, _ = m.(*meter).spans(now)
 	}
 	text := func(r rates) string {
 		s := strconv.FormatFloat(r.second, 'f', -1, 64)
@@ -181,7 +181,7 @@ func statsData(s *session, r *request) {
 		s.refuse(t, codeSystemError, fmt.Sprintf("The stats <%.300s> <%.300s> not exist", k.name, k.key))
 		return
 	}
-	minute, hour, day := m.(*meter).spans()
+	minute, hour, day := m.(*meter).spans(s.front.o.Now())
 	s.reply(t, nil, mustJSON(struct {
 		Day    statJSON `json:"statsDay"`
 		Hour   statJSON `json:"statsHour"`

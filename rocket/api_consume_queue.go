@@ -48,8 +48,9 @@ func consumeQueue(s *session, r *request) {
 		}
 		o := p.Offsets()
 		var sub *subscriptionJSON
-		filter := "null"
+		var filter string
 		if name != "" && f.o.Admin.Crews != nil {
+			filter = "null" // there is none but the tags
 			if sub = f.subscription(name, topic); sub == nil {
 				filter = fmt.Sprintf("%s@%s is not online!", name, topic)
 			}

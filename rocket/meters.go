@@ -190,6 +190,15 @@ func (ms *meters) forget(topic string) {
 	})
 }
 
+// until is what was counted from the first moment of a span until now.
+func (s *span) until(now moment) rates {
+	if len(s.at) == 0 {
+		return rates{}
+	}
+	whole := span{[]moment{s.at[0], now}}
+	return whole.over()
+}
+
 // over is what was counted between the first and the last moment of a span.
 func (s *span) over() rates {
 	if len(s.at) < 2 {
@@ -256,11 +265,19 @@ func (m *meter) note(now time.Time, hour, day bool) {
 	}
 }
 
-// spans are what the meter came to over a minute, an hour and a day.
-func (m *meter) spans() (minute, hour, day rates) {
+// spans are what the meter came to over a minute, an hour and a day. The last two end now: their moments lie far apart.
+func (m *meter) spans(now time.Time) (minute, hour, day rates) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.minute.over(), m.hour.over(), m.day.over()
+	at := moment{now, m.sum.Load(), m.times.Load()}
+	return m.minute.over(), m.hour.until(at), m.day.until(at)
+}
+
+// lastMinute is what was counted in the last minute that is known.
+func (m *meter) lastMinute() rates {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.minute.over()
 }
 
 // ten is what was counted in the last two moments, which are tickEvery apart.
@@ -277,8 +294,7 @@ func (ms *meters) rate(k meterKey) float64 {
 	if !ok {
 		return 0
 	}
-	minute, _, _ := m.(*meter).spans()
-	return minute.second
+	return m.(*meter).lastMinute().second
 }
 
 // tick notes a moment of every meter.
