@@ -46,11 +46,12 @@ func (c combination) configs() map[string]string {
 // each is for how many of so many cycles a topic or a file system lives, so that every combination has its turn, if they are enough.
 func each(cycles, most int) int { return max(1, min(most, cycles/len(combinations))) }
 
-// loadStyles are the writers of the kill and power parts: each has a connection of its own.
+// loadStyles are the writers of the kill and power parts: each has a connection of its own. The last two are RocketMQ's.
 func loadStyles() []load.Style {
 	return []load.Style{
 		{Exact: true}, {Exact: true, MaxSize: 200}, {Exact: true, MaxSize: 16 << 10, Buffered: 64}, {Exact: true, Single: true},
 		{}, {MaxSize: 100}, {Single: true}, {Exact: true, Single: true, MaxSize: 100},
+		{Rocket: true}, {Rocket: true, MaxSize: 100},
 	}
 }
 
@@ -76,7 +77,7 @@ type killRun struct {
 // that a broker that forgot their sequences would be caught; some die with the broker. A topic lasts for a number of kills.
 func runKill(ctx context.Context, r *rig) (string, error) {
 	k := &killRun{rig: r, data: filepath.Join(r.dir, "data")}
-	r.often = true
+	r.often, r.rocket = true, true
 	if err := r.start(ctx, k.data); err != nil {
 		return "", err
 	}
@@ -94,8 +95,8 @@ func runKill(ctx context.Context, r *rig) (string, error) {
 	if k.sum.Acked < killAcks*int64(cycles) {
 		return "", fmt.Errorf("only %d acknowledgements were counted: this proves nothing", k.sum.Acked)
 	}
-	text := fmt.Sprintf("%d kills under load (%d killed again while starting) of topics of all layouts and formats, %s acknowledged, %s read by a follower, %s; %.2f s a cycle",
-		cycles, k.early, screen.Count(k.sum.Acked), screen.Count(k.seen), verdict(&k.sum), time.Since(begin).Seconds()/float64(cycles))
+	text := fmt.Sprintf("%d kills under load (%d killed again while starting) of topics of all layouts and formats, %s acknowledged, %s more to RocketMQ's client, %s read by a follower, %s; %.2f s a cycle",
+		cycles, k.early, screen.Count(k.sum.Acked-k.sends), screen.Count(k.sends), screen.Count(k.seen), verdict(&k.sum), time.Since(begin).Seconds()/float64(cycles))
 	return text, r.broker.Stop()
 }
 
@@ -138,6 +139,7 @@ func (k *killRun) begin(ctx context.Context) (err error) {
 	if k.target, err = load.Create(ctx, k.broker.Kafka, fmt.Sprintf("kill-%d", k.topics), killPartitions, k.combination().configs()); err != nil {
 		return err
 	}
+	k.target.NameServer = k.broker.NameServer
 	if k.follower, err = load.Follow(ctx, k.target); err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ type powerCount struct {
 	controlLost  int64 // acknowledged records of the control that were lost, as they must be
 	controlCuts  int   // cuts in which the control lost something
 	acked, found int64
+	sends        int64 // acknowledged to RocketMQ's client, before and after the cuts
 }
 
 // runPower cuts the power of a file system under a broker that acknowledges after fsync. Half of the cuts hit a broker
@@ -41,7 +42,7 @@ func runPower(ctx context.Context, r *rig) (string, error) {
 	}
 	cycles := r.count(6, 200)
 	var n powerCount
-	r.often = true
+	r.often, r.rocket = true, true
 	bar := screen.NewBar(int64(cycles), "power cuts", false)
 	defer bar.Close()
 	begin := time.Now()
@@ -62,8 +63,8 @@ func runPower(ctx context.Context, r *rig) (string, error) {
 }
 
 func (n *powerCount) text(begin time.Time) string {
-	return fmt.Sprintf("%d power cuts on ext4 and xfs, of topics of all layouts and formats (%d with the broker still writing), %s acknowledged before the cut, %d anomalies; the control lost %s acknowledged records in %d cuts; %.2f s a cycle",
-		n.cuts, n.alive, screen.Count(n.acked), n.found, screen.Count(n.controlLost), n.controlCuts, time.Since(begin).Seconds()/float64(max(n.cuts, 1)))
+	return fmt.Sprintf("%d power cuts on ext4 and xfs, of topics of all layouts and formats (%d with the broker still writing), %s acknowledged before the cut (RocketMQ's client had %s), %d anomalies; the control lost %s acknowledged records in %d cuts; %.2f s a cycle",
+		n.cuts, n.alive, screen.Count(n.acked), screen.Count(n.sends), n.found, screen.Count(n.controlLost), n.controlCuts, time.Since(begin).Seconds()/float64(max(n.cuts, 1)))
 }
 
 // image is a file system to be made: its kind, how the topic on it is stored, and how often its power is cut.
@@ -98,6 +99,7 @@ func (r *rig) cutImage(ctx context.Context, m image, n *powerCount, bar *screen.
 			p.crew.abandon(1)
 			rep := p.durable.Report()
 			n.acked += rep.Acked
+			n.sends = r.sends
 			n.found += rep.Anomalies()
 		}
 		if p.controls != nil {
@@ -132,6 +134,7 @@ func (p *powerRun) prepare(ctx context.Context) error {
 	if p.durable, err = load.Create(ctx, p.broker.Kafka, "durable", powerPartitions, p.stored.configs()); err != nil {
 		return err
 	}
+	p.durable.NameServer = p.broker.NameServer
 	relaxed := map[string]string{"penstock.durability": "relaxed"}
 	if p.control, err = load.Create(ctx, p.broker.Kafka, "control", 1, relaxed); err != nil {
 		return err

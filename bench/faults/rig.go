@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -31,6 +32,8 @@ type rig struct {
 	broker  *broker.Broker
 	writers uint32 // numbers given to writers so far
 	often   bool   // every other start has the broker note recovery points each second, not each minute
+	rocket  bool   // the broker serves RocketMQ's clients too
+	sends   int64  // acknowledged to RocketMQ's client, of writers that were abandoned
 	cleanup []func() error
 }
 
@@ -63,13 +66,13 @@ func (r *rig) later(f func() error) { r.cleanup = append(r.cleanup, f) }
 
 // start starts the broker with its data in the directory, at the addresses that it had before if it ran before.
 func (r *rig) start(ctx context.Context, data string, wrap ...string) error {
-	o := broker.Options{Binary: r.binary, Data: data, Output: filepath.Join(r.dir, "broker.log"), Wrap: wrap}
+	o := broker.Options{Binary: r.binary, Data: data, Output: filepath.Join(r.dir, "broker.log"), Wrap: wrap, WithRocket: r.rocket}
 	if r.often && r.chance(2) {
 		o.Args = []string{"--set", "checkpoint.interval=1s"}
 	}
 	if r.broker != nil {
 		old := r.broker.Options()
-		o.Kafka, o.HTTP = old.Kafka, old.HTTP
+		o.Kafka, o.HTTP, o.Rocket, o.NameServer = old.Kafka, old.HTTP, old.Rocket, old.NameServer
 	}
 	b, err := broker.Launch(o)
 	if err != nil {
@@ -109,9 +112,22 @@ func (r *rig) pause(ctx context.Context, lo, hi time.Duration) {
 // chance is true once in n times.
 func (r *rig) chance(n int) bool { return r.rng.IntN(n) == 0 }
 
+// worker is a writer of either protocol: load.Writer or load.RocketWriter.
+type worker interface {
+	Pause()
+	Resume()
+	Settle(ctx context.Context) error
+	Abandon()
+	Acked() int64
+	Err() error
+}
+
 // writer starts a writer with the next number.
-func (r *rig) writer(t *load.Target, s load.Style) (*load.Writer, error) {
+func (r *rig) writer(t *load.Target, s load.Style) (worker, error) {
 	r.writers++
+	if s.Rocket {
+		return load.NewRocketWriter(t, r.writers, s.MaxSize, r.seed)
+	}
 	return load.NewWriter(t, r.writers, s, r.seed)
 }
 
@@ -120,12 +136,12 @@ type crew struct {
 	rig     *rig
 	target  *load.Target
 	styles  []load.Style
-	writers []*load.Writer
+	writers []worker
 }
 
 // hire starts a writer of each style.
 func (r *rig) hire(t *load.Target, styles []load.Style) (*crew, error) {
-	c := &crew{rig: r, target: t, styles: styles, writers: make([]*load.Writer, len(styles))}
+	c := &crew{rig: r, target: t, styles: styles, writers: make([]worker, len(styles))}
 	r.later(func() error { c.abandon(1); return nil })
 	return c, c.fill()
 }
@@ -136,10 +152,11 @@ func (c *crew) fill() error {
 		if w != nil {
 			continue
 		}
-		var err error
-		if c.writers[i], err = c.rig.writer(c.target, c.styles[i]); err != nil {
+		w, err := c.rig.writer(c.target, c.styles[i])
+		if err != nil {
 			return err
 		}
+		c.writers[i] = w
 	}
 	return nil
 }
@@ -158,6 +175,9 @@ func (c *crew) abandon(n int) {
 	for i, w := range c.writers {
 		if w != nil && c.rig.chance(n) {
 			w.Abandon()
+			if _, ok := w.(*load.RocketWriter); ok {
+				c.rig.sends += w.Acked()
+			}
 			c.writers[i] = nil
 		}
 	}
@@ -193,14 +213,19 @@ func (c *crew) acked() int64 {
 	return sum
 }
 
-// busy waits until n more records are acknowledged, so that a cycle without traffic does not count as survived.
+// silent reports whether a writer has not had any acknowledgement.
+func (c *crew) silent() bool {
+	return slices.ContainsFunc(c.writers, func(w worker) bool { return w != nil && w.Acked() == 0 })
+}
+
+// busy waits until n more records are acknowledged, and some to each writer, so that a cycle without traffic does not count as survived.
 func (c *crew) busy(ctx context.Context, n int64) error {
 	ctx, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
-	for goal := c.acked() + n; c.acked() < goal; {
+	for goal := c.acked() + n; c.acked() < goal || c.silent(); {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("no traffic: %d of %d records acknowledged: %w\n%s", c.acked(), goal, ctx.Err(), c.rig.broker.Tail())
+			return fmt.Errorf("no traffic of some writer: %d of %d records acknowledged: %w\n%s", c.acked(), goal, ctx.Err(), c.rig.broker.Tail())
 		case <-c.rig.broker.Done():
 			return fmt.Errorf("the broker ended by itself\n%s", c.rig.broker.Tail())
 		case <-time.After(2 * time.Millisecond):

@@ -15,10 +15,11 @@ import (
 
 // Target is a topic that load is put on, and what is known of each of its partitions.
 type Target struct {
-	Addr  string
-	Topic string
-	Gate  *Gate // which acknowledgements and reads count
-	Logs  []*check.Log
+	Addr       string
+	NameServer string // for RocketMQ's clients
+	Topic      string
+	Gate       *Gate // which acknowledgements and reads count
+	Logs       []*check.Log
 }
 
 // clientOptions make clients that find a restarted broker quickly. Their requests go to the loopback address only.

@@ -21,6 +21,7 @@ type Style struct {
 	MaxSize  int           // of a value; 0 means 1 KiB
 	Buffered int           // records in flight or waiting; 0 means 256
 	Pause    time.Duration // between records, 0 for none
+	Rocket   bool          // a RocketWriter, which knows of these only MaxSize
 }
 
 // Writer sends records to random partitions of a target until it is stopped. It survives restarts of the broker: what it
