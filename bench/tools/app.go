@@ -26,18 +26,18 @@ type app struct {
 
 // startApp starts a main class with the jars of Apache Kafka and of what runs around it.
 func (b *bench) startApp(name, class string, args ...string) (*app, error) {
-	flags, err := javaArgs([]string{b.around, b.jars}, b.dir)
+	flags, err := javaArgs([]string{b.around, b.jars}, b.Dir)
 	if err != nil {
 		return nil, err
 	}
-	a := &app{name: name, output: filepath.Join(b.dir, name+".log"), done: make(chan struct{})}
+	a := &app{name: name, output: filepath.Join(b.Dir, name+".log"), done: make(chan struct{})}
 	f, err := os.OpenFile(a.output, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	a.cmd = exec.Command("java", append(append(flags, class), args...)...)
-	a.cmd.Dir = b.dir
+	a.cmd.Dir = b.Dir
 	a.cmd.Stdout, a.cmd.Stderr = f, f
 	a.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := a.cmd.Start(); err != nil {
@@ -111,7 +111,7 @@ func (a *app) tail() string {
 
 // properties writes a file in Java's notation and returns its path.
 func (b *bench) properties(name string, lines ...string) (string, error) {
-	file := filepath.Join(b.dir, name)
+	file := filepath.Join(b.Dir, name)
 	return file, os.WriteFile(file, []byte(strings.Join(lines, "\n")+"\n"), 0o644)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"penstock/bench/broker"
 	"penstock/bench/screen"
+	"penstock/bench/suite"
 )
 
 const (
@@ -39,12 +40,12 @@ type carry struct {
 // undisturbed; while the broker is killed with kill -9; while it is stopped and started; and after the worker was stopped and
 // started. After each round the sink's file must hold the source's lines, each once and in order.
 func runConnect(ctx context.Context, b *bench) (_ string, err error) {
-	br, err := b.start(ctx, "connect")
+	br, err := b.Start(ctx, "connect")
 	if err != nil {
 		return "", err
 	}
-	c := &carry{b: b, br: br, from: filepath.Join(b.dir, "source.txt"), to: filepath.Join(b.dir, "sink.txt")}
-	defer func() { b.stop(c.br, &err) }()
+	c := &carry{b: b, br: br, from: filepath.Join(b.Dir, "source.txt"), to: filepath.Join(b.Dir, "sink.txt")}
+	defer func() { b.Stop(c.br, &err) }()
 	if err := c.prepare(); err != nil {
 		return "", err
 	}
@@ -69,7 +70,7 @@ func runConnect(ctx context.Context, b *bench) (_ string, err error) {
 		}},
 	}
 	for _, r := range rounds {
-		note("%s: %s lines", r.name, screen.Count(connectLines))
+		suite.Note("%s: %s lines", r.name, screen.Count(connectLines))
 		if err := c.round(ctx, &worker, r.do); err != nil {
 			return "", fmt.Errorf("%s: %w", r.name, err)
 		}
@@ -93,7 +94,7 @@ func (c *carry) prepare() error {
 			"listeners=http://" + rest,
 			"key.converter=org.apache.kafka.connect.storage.StringConverter",
 			"value.converter=org.apache.kafka.connect.storage.StringConverter",
-			"offset.storage.file.filename=" + filepath.Join(c.b.dir, "connect.offsets"),
+			"offset.storage.file.filename=" + filepath.Join(c.b.Dir, "connect.offsets"),
 			"offset.flush.interval.ms=1000",
 			// Connect switches this off; without it a batch whose answer a kill -9 swallowed is written twice, on Kafka too.
 			"producer.enable.idempotence=true",

@@ -39,7 +39,7 @@ func runCompare(ctx context.Context, b *bench) (_ string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if b.short {
+	if b.Short {
 		steps = shortForm(steps)
 	}
 	kafka, ours, err := b.bothBrokers(ctx)
@@ -50,9 +50,9 @@ func runCompare(ctx context.Context, b *bench) (_ string, err error) {
 		ours.close()
 		kafka.close()
 		_ = kafka.br.Kill()
-		b.stop(ours.br, &err)
+		b.Stop(ours.br, &err)
 	}()
-	j, err := startJVM([]string{b.jars}, b.dir)
+	j, err := startJVM([]string{b.jars}, b.Dir)
 	if err != nil {
 		return "", err
 	}
@@ -78,14 +78,14 @@ func shortForm(steps []step) []step {
 // bothBrokers starts Apache Kafka and penstock with the same broker id.
 func (b *bench) bothBrokers(ctx context.Context) (kafka, ours *side, err error) {
 	began := time.Now()
-	files, data := filepath.Join(b.dir, "files"), filepath.Join(b.dir, "kafka")
+	files, data := filepath.Join(b.Dir, "files"), filepath.Join(b.Dir, "kafka")
 	for _, d := range []string{files, data} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return nil, nil, err
 		}
 	}
 	apache, err := broker.StartApache(ctx, broker.ApacheOptions{
-		Jars: b.jars, Data: data, Output: filepath.Join(b.dir, "kafka.log"),
+		Jars: b.jars, Data: data, Output: filepath.Join(b.Dir, "kafka.log"),
 		Config: []string{"log.segment.delete.delay.ms=60000"}, // Kafka's own default again
 	})
 	if err != nil {
@@ -95,9 +95,9 @@ func (b *bench) bothBrokers(ctx context.Context) (kafka, ours *side, err error) 
 		_ = apache.Kill()
 		return nil, nil, err
 	}
-	br, err := b.start(ctx, "penstock", "--broker-id", "1")
+	br, err := b.Start(ctx, "penstock", "--broker-id", "1")
 	if err == nil {
-		if ours, err = newSide("penstock", br, filepath.Join(b.dir, "penstock"), files, began); err != nil {
+		if ours, err = newSide("penstock", br, filepath.Join(b.Dir, "penstock"), files, began); err != nil {
 			_ = br.Kill()
 		}
 	}
@@ -196,10 +196,10 @@ func (b *bench) judge(outcomes []outcome, table []*compare.Difference) (string, 
 		compare.Tell(os.Stdout, o.step.line, o.ours, o.changes, o.bad, b.verbose)
 	}
 	gone := 0
-	if !b.short {
+	if !b.Short {
 		gone = compare.Unseen(os.Stdout, table)
 	}
-	if b.doc != "" && unexpected == 0 && !b.short {
+	if b.doc != "" && unexpected == 0 && !b.Short {
 		if err := writeDoc(b.doc, outcomes, table); err != nil {
 			return "", err
 		}

@@ -18,6 +18,7 @@ import (
 
 	"penstock/bench/broker"
 	"penstock/bench/screen"
+	"penstock/bench/suite"
 )
 
 // The word count of Kafka's own examples, unchanged, and its topics.
@@ -55,12 +56,12 @@ type wordCount struct {
 // state back from its changelog. After each round the last count of every word must have reached the true count; it may be
 // above it only if Streams itself says that it started over (at-least-once); then that is reported.
 func runStreams(ctx context.Context, b *bench) (_ string, err error) {
-	br, err := b.start(ctx, "streams")
+	br, err := b.Start(ctx, "streams")
 	if err != nil {
 		return "", err
 	}
 	w := &wordCount{b: b, br: br, rnd: rand.New(rand.NewPCG(streamsSeed, 0)), want: map[string]int64{}, got: map[string]int64{}}
-	defer func() { b.stop(w.br, &err) }()
+	defer func() { b.Stop(w.br, &err) }()
 	if err := w.prepare(ctx); err != nil {
 		return "", err
 	}
@@ -88,7 +89,7 @@ func runStreams(ctx context.Context, b *bench) (_ string, err error) {
 			if err := a.stop(); err != nil {
 				return err
 			}
-			if err := os.RemoveAll(filepath.Join(b.dir, "state")); err != nil {
+			if err := os.RemoveAll(filepath.Join(b.Dir, "state")); err != nil {
 				return err
 			}
 			a, err = b.startApp("streams-again", wordCountClass, w.props)
@@ -128,7 +129,7 @@ func (w *wordCount) prepare(ctx context.Context) error {
 	w.props, err = w.b.properties("streams.properties",
 		"bootstrap.servers="+w.br.Kafka,
 		"processing.guarantee=at_least_once",
-		"state.dir="+filepath.Join(w.b.dir, "state"),
+		"state.dir="+filepath.Join(w.b.Dir, "state"),
 		"commit.interval.ms=200",
 		// Streams asks for changelogs with cleanup.policy=compact. A changelog that is kept whole holds the same state and more.
 		"topic.cleanup.policy=delete",
@@ -152,7 +153,7 @@ func (w *wordCount) again(ctx context.Context, end func() error) error {
 
 // round writes lines, disturbs in the middle of them, and waits until every word is counted. It returns by how much counts are too high.
 func (w *wordCount) round(ctx context.Context, name string, a **app, results <-chan *kgo.Record, disturb func() error) (int64, error) {
-	note("%s: %s lines", name, screen.Count(streamsLines))
+	suite.Note("%s: %s lines", name, screen.Count(streamsLines))
 	written := make(chan error, 1)
 	half := make(chan struct{})
 	go func() { written <- w.writeLines(ctx, half) }()
