@@ -24,6 +24,10 @@ const (
 	sharedGainTarget = 3
 )
 
+// layoutMemory is the memory, in bytes, that is used and freed before each sample, some times over: a sample takes about as much, and which pages it gets must
+// not depend on its turn.
+const layoutMemory = 512 << 20
+
 // layoutRow is a row of the report in JSON.
 type layoutRow struct {
 	Layout     string      `json:"layout"`
@@ -47,6 +51,7 @@ func layouts(ctx context.Context, s *session) error {
 	out := s.report("layouts", "layout", "promise", "partitions", "batches/s", "MiB/s", "cpu us/batch", "targets")
 	out.set("one batch of %d bytes in a request, acks=all, to the partitions in turn; 4 connections with 8 requests in flight each", scaleBatch)
 	out.set("%s each, median of %d rounds that take the numbers of partitions in turn; every partition has had a batch before", s.scaleTime(), s.rounds)
+	out.set("before each sample memory is used and freed: pages that the host of a virtual machine has to give first cost ten times as much")
 	counts := choose(s.short, []int{1, 10, 100}, []int{1, 10, 100, 1000, 10_000})
 	var runs []*layoutRun
 	for _, layout := range []string{segmentLayout, commitLayout} {
@@ -105,6 +110,9 @@ func (r *layoutRun) run(ctx context.Context, s *session) error {
 	rates, costs := make([][]float64, len(sends)), make([][]float64, len(sends))
 	for range s.rounds {
 		for i := range sends {
+			if err := s.useMemory(layoutMemory, scaleBatch); err != nil {
+				return err
+			}
 			var m load.Moved
 			cpu, err := c.cost(func() (err error) {
 				m, err = sends[i].Run(ctx, s.scaleTime(), false)

@@ -221,6 +221,9 @@ func (r *scaleRun) kept(ctx context.Context, d durability, acks int16, what stri
 	}
 	for range r.s.rounds {
 		for i := range runs {
+			if err := r.s.useMemory(layoutMemory, scaleBatch); err != nil {
+				return err
+			}
 			m, err := runs[i].Run(ctx, r.s.scaleTime(), false)
 			if err != nil {
 				return err
