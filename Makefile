@@ -39,7 +39,7 @@ race: ## the concurrent rooms under the race detector
 
 short: build ## a short form of faults, clients, tools and bench
 	go -C bench run ./faults -penstock $(BIN) -short all
-	go -C bench run ./clients -penstock $(BIN) -short -seed 777
+	go -C bench run ./clients -penstock $(BIN) -short
 	go -C bench run ./tools -penstock $(BIN) -short
 	go -C bench run ./cmd/bench syscalls -penstock $(BIN) -short
 	go -C bench run ./rocket -penstock $(BIN) -short
