@@ -1,7 +1,7 @@
-// Package index finds batches by the keys of their records: RocketMQ's index files, byte for byte. Index is the type to begin with. It
-// knows neither formats nor layouts: an owner adds the hash of a key with the position of its batch, a number of the owner's, and the time, and
-// asks for the positions under a hash, the newest first. Whoever gets a position looks at the batch itself: hashes are shared, and
-// batches go.
+// Package index finds batches by the keys of their records: RocketMQ's index files, byte for byte, and for Kafka's records files of the same
+// form. Index is the type to begin with. It knows neither formats nor layouts: an owner adds the hash of a key with the position of its batch, a
+// number of the owner's, and the time, and asks for the positions under a hash, the newest first. Whoever gets a position looks at the batch
+// itself: hashes are shared, and batches go.
 //
 //	<directory>/
 //	    20261121153000123         a file: when it was made, in UTC, to the millisecond
@@ -17,7 +17,8 @@
 //
 // What holds at every moment, and what each part rests on:
 //
-//  1. An entry never changes. Its place in the file is written once, or again with the same bytes.
+//  1. An entry never changes. Its place in the file is written once, or again with the same bytes. Positions never go back within a file: where an
+//     owner's do, another file begins.
 //
 //  2. "vouched" names a count of entries that are durable with their checksums, and a count from which on the slots may lack entries. These are
 //     filed again at a start. A block of slots that does not match its checksum, as after a crash within a checkpoint, is made from the entries.

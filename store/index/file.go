@@ -81,6 +81,14 @@ func parseHead(b []byte) head {
 		int32(be.Uint32(b[32:])), int32(be.Uint32(b[36:]))}
 }
 
+// after is how an entry has a time: in seconds since the first, at least 0.
+func (h *head) after(at penstock.Timestamp) int32 {
+	if h.beginAt <= 0 {
+		return 0
+	}
+	return int32(max(0, min((int64(at)-int64(h.beginAt))/1000, math.MaxInt32)))
+}
+
 // item is an entry of a file.
 type item struct {
 	hash  int32
@@ -156,10 +164,7 @@ func (f *file) put(k *Key) {
 	if prev < 0 || prev >= f.head.count {
 		prev = 0
 	}
-	e := item{hash: hash, pos: k.Position, prev: prev}
-	if f.head.beginAt > 0 {
-		e.after = int32(max(0, min((int64(k.Time)-int64(f.head.beginAt))/1000, math.MaxInt32)))
-	}
+	e := item{hash: hash, pos: k.Position, prev: prev, after: f.head.after(k.Time)}
 	f.tail = e.append(f.tail)
 	be.PutUint32(img[at:], uint32(f.head.count))
 	f.dirty[block] = true

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"slices"
 
@@ -42,6 +43,51 @@ func (x *Index) Find(hash int32, from, to penstock.Timestamp, visit func(pos int
 		}
 	}
 	return nil
+}
+
+// Has reports whether a key was added: the same hash, position and second. It is for an owner who adds again what may be there.
+func (x *Index) Has(k Key) (bool, error) {
+	hash := positive(k.Hash)
+	x.mu.Lock()
+	files := x.files
+	x.mu.Unlock()
+	for i := len(files) - 1; i >= 0; i-- {
+		has, err := x.has(files[i], hash, &k)
+		if has || err != nil {
+			return has, err
+		}
+	}
+	return false, nil
+}
+
+// has looks into one file. A damaged one has nothing: it is made again, with the key.
+func (x *Index) has(f *file, hash int32, k *Key) (bool, error) {
+	x.mu.Lock()
+	h, damaged := f.head, f.damaged != nil
+	x.mu.Unlock()
+	if h.count <= 1 || damaged || k.Position < h.beginPos || k.Position > h.endPos {
+		return false, nil
+	}
+	r := reader{x: x, f: f}
+	defer r.done()
+	i, err := r.slot(hash)
+	for err == nil && i > 0 && i < h.count {
+		var e item
+		if e, err = r.item(i); err != nil {
+			break
+		}
+		if e.hash == hash && e.pos == k.Position && e.after == h.after(k.Time) {
+			return true, nil
+		}
+		if e.prev >= i || e.pos < k.Position {
+			break
+		}
+		i = e.prev
+	}
+	if errors.Is(err, penstock.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
+		err = nil // damaged, or trimmed meanwhile
+	}
+	return false, err
 }
 
 // missing is the error of a file that is not there, nil if it need not be.
@@ -88,13 +134,16 @@ func (q *query) look(f *file) (more bool, err error) {
 		if e.after == 0 {
 			least = oldest
 		}
+		if begin <= 0 || e.after == math.MaxInt32 {
+			most = newest // the entry does not say
+		}
 		if e.hash == q.hash && most >= q.from && least <= q.to && !q.seen[e.pos] {
 			q.seen[e.pos] = true
 			if !q.visit(e.pos) {
 				return false, nil
 			}
 		}
-		if e.prev >= i || e.after > 0 && most < q.from-clockSlack {
+		if e.prev >= i || !x.o.Unordered && e.after > 0 && most < q.from-clockSlack {
 			break
 		}
 		i = e.prev

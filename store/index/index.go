@@ -3,6 +3,7 @@ package index
 import (
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"log/slog"
 	"path"
@@ -23,6 +24,8 @@ type Options struct {
 	// Walk calls add with all keys of batches that lie at positions from to to, in the order in which they were added. It is how a damaged file is made
 	// again; what is gone may be left out. Without it a damaged file is given up. Add is not to be called from it.
 	Walk func(from, to int64, add func(Key)) error
+	// Unordered says that times are not those of one clock that goes on: producers chose them. What is old then says nothing of what lies behind it.
+	Unordered bool
 
 	block int64 // see shape; tests have smaller ones
 }
@@ -55,9 +58,17 @@ func (o Options) withDefaults() Options {
 
 // Key is one key of a batch.
 type Key struct {
-	Hash     int32 // Java's String.hashCode of "topic#key", of any sign
+	Hash     int32 // of any sign: in RocketMQ's files Java's String.hashCode of "topic#key", else HashOf
 	Position int64 // the owner's name for the batch
 	Time     penstock.Timestamp
+}
+
+// MaxAdd is the number of keys that an owner takes of one append: a small batch may have very many inside.
+const MaxAdd = 1 << 20
+
+// HashOf is the hash of a topic's key in files that only we read: CRC-32C of the topic's id and the key. It is for ever.
+func HashOf(topic penstock.TopicID, key []byte) int32 {
+	return int32(crc32.Update(crc32.Checksum(topic[:], castagnoli), castagnoli, key))
 }
 
 // Index is one directory of index files. All methods may be called concurrently.
@@ -90,7 +101,7 @@ func (x *Index) Add(keys []Key) {
 		return
 	}
 	for i := range keys {
-		f, err := x.ready(keys[i].Hash)
+		f, err := x.ready(&keys[i])
 		if err != nil {
 			x.giveUp(err)
 			return
@@ -113,20 +124,21 @@ func (x *Index) giveUp(err error) {
 	x.o.Logger.Error("index of keys given up until the next start", "dir", x.dir, "err", err)
 }
 
-// ready is the file that takes the next key, with the block of slots in memory that its hash needs. The caller holds mu.
-func (x *Index) ready(hash int32) (*file, error) {
+// ready is the file that takes the next key, with the block of slots in memory that its hash needs. Positions never go back within a file, so that what
+// Walk gives between its first and its last is all of it. The caller holds mu.
+func (x *Index) ready(k *Key) (*file, error) {
 	for {
 		var f *file
 		if n := len(x.files); n > 0 {
 			f = x.files[n-1]
 		}
-		if f == nil || f.h == nil || f.isFull() || f.damaged != nil {
+		if f == nil || f.h == nil || f.isFull() || f.damaged != nil || f.head.count > 1 && k.Position < f.head.endPos {
 			var err error
 			if f, err = x.begin(); err != nil {
 				return nil, err
 			}
 		}
-		block, _ := f.slot(positive(hash))
+		block, _ := f.slot(positive(k.Hash))
 		if err := f.loadSlots(block); err == nil {
 			return f, nil
 		}
@@ -279,14 +291,15 @@ func (x *Index) Last() (pos int64, ok bool) {
 	return 0, false
 }
 
-// Trim removes the oldest files, as long as old says so. The last stays. An owner calls it after Open as well: until the next Checkpoint what was trimmed
+// Trim removes the oldest files, as long as old says so. The last stays, unless it is damaged: then it is most likely missing, as one that was the last when it was
+// vouched for, and was trimmed later. An owner calls it after Open as well: until the next Checkpoint what was trimmed
 // is vouched for, and missed after a crash.
 func (x *Index) Trim(old func(Info) bool) error {
 	x.checking.Lock()
 	defer x.checking.Unlock()
 	for {
 		x.mu.Lock()
-		if x.closed || len(x.files) < 2 || !old(x.files[0].info()) {
+		if n := len(x.files); x.closed || n == 0 || n == 1 && x.files[0].damaged == nil || !old(x.files[0].info()) {
 			x.mu.Unlock()
 			return nil
 		}
@@ -312,6 +325,40 @@ func (x *Index) remove(name string) error {
 		}
 	}
 	return nil
+}
+
+// Reset begins the index anew, durably: the owner adds again what lies from the mark on. It is called while nothing is added.
+func (x *Index) Reset(mark []byte) error {
+	x.checking.Lock()
+	defer x.checking.Unlock()
+	v := vouched{mark: slices.Clone(mark)}
+	if err := x.d.WriteFile(path.Join(x.dir, vouchedFile), v.append()); err != nil {
+		return fmt.Errorf("index %s: %w", x.dir, err)
+	}
+	x.mu.Lock()
+	old := x.files
+	x.files, x.mark, x.behind, x.adds, x.rested = nil, v.mark, nil, 0, 0
+	for _, f := range old {
+		if f.h != nil {
+			f.h.Release()
+			f.h = nil
+		}
+	}
+	x.mu.Unlock()
+	for _, f := range old {
+		if err := x.remove(f.name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Remove removes an index that nobody has open, what vouches for its files first: what is left after a crash in between is no index that anybody believes.
+func Remove(d *disk.Disk, dir string) error {
+	if err := d.Remove(path.Join(dir, vouchedFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("index %s: %w", dir, err)
+	}
+	return d.RemoveAll(dir)
 }
 
 // Close gives up the files. What was added since the last Checkpoint is not kept.
