@@ -30,6 +30,8 @@ type Factory struct {
 	// that have none.
 	Tag      func(batch []byte) int64
 	Position func(batch []byte) penstock.Position
+	// Keys is set where batches have keys and the store is a store.Finder: it indexes them, and the suite looks for them.
+	Keys bool
 	// Check compares the files of a store that was closed cleanly with each other, nil for none: that the indexes are what a
 	// simpler hand would build from the logs, and that no file is there without need.
 	Check func(d *disk.Disk) error
@@ -68,6 +70,12 @@ func Run(t *testing.T, f Factory) {
 	for _, c := range cases() {
 		t.Run(c.name, func(t *testing.T) { c.run(t, f) })
 	}
+	RunDriven(t, f)
+}
+
+// RunDriven runs what does not depend on the sizes of batches: all but the plain cases.
+func RunDriven(t *testing.T, f Factory) {
+	t.Helper()
 	t.Run("Twin", func(t *testing.T) { runSeeds(t, f, 0, 100, twinSeed) })
 	from, seeds := fromEnv("STORETEST_FROM", 0), fromEnv("STORETEST_SEEDS", shortSeeds)
 	t.Run("Crash", func(t *testing.T) {

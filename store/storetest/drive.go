@@ -53,7 +53,7 @@ func (x *world) start() error {
 	if x.s, err = x.f.Open(x.d); err != nil {
 		return fmt.Errorf("open store: %w", err)
 	}
-	if x.p, err = x.s.Open(theID, smallConfig()); err != nil {
+	if x.p, err = x.s.Open(theID, x.config()); err != nil {
 		return fmt.Errorf("open: %w", err)
 	}
 	x.done = make(chan struct{}, 1)
@@ -112,16 +112,20 @@ type step struct {
 	do     func(*world) error
 }
 
-func steps() []step {
-	return []step{
+func steps(f Factory) []step {
+	list := []step{
 		{30, (*world).append}, {10, (*world).read}, {12, (*world).commit}, {2, (*world).checkpoint}, {2, (*world).retain},
 		{2, (*world).truncate}, {2, (*world).setStart}, {2, (*world).newEpoch}, {3, (*world).saveState}, {3, (*world).find}, {2, (*world).scan}, {2, (*world).age}, {8, (*world).pull}, {2, (*world).locate},
 	}
+	if f.Keys {
+		list = append(list, step{6, (*world).lookUp}, step{1, (*world).switchKeys})
+	}
+	return list
 }
 
 // drive takes n random steps, fewer when the disk halts.
 func (x *world) drive(n int) error {
-	all := steps()
+	all := steps(x.f)
 	total := 0
 	for _, s := range all {
 		total += s.weight

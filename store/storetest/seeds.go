@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"penstock/disk"
@@ -16,13 +17,13 @@ func twinSeed(f Factory, seed uint64) error {
 		if err := x.start(); err != nil {
 			return err
 		}
-		if err := x.w.same(x.p, x.r); err != nil {
+		if err := x.same(); err != nil {
 			return fmt.Errorf("after opening: %w", err)
 		}
 		if err := x.drive(40); err != nil {
 			return err
 		}
-		if err := x.w.same(x.p, x.r); err != nil {
+		if err := x.same(); err != nil {
 			return err
 		}
 		if err := x.stop(); err != nil {
@@ -33,6 +34,14 @@ func twinSeed(f Factory, seed uint64) error {
 		}
 	}
 	return nil
+}
+
+// same checks everything that can be read against the twin.
+func (x *world) same() error {
+	if err := x.w.same(x.p, x.r); err != nil {
+		return err
+	}
+	return x.sameKeys()
 }
 
 // check runs the layout's own look at its files.
@@ -75,7 +84,7 @@ func (x *world) afterCrash(round int) error {
 	if err := x.w.recovered(x.p); err != nil {
 		return fmt.Errorf("round %d: %w", round, err)
 	}
-	if err := x.w.same(x.p, x.r); err != nil && !x.fs.Halted() {
+	if err := x.same(); err != nil && !x.fs.Halted() {
 		return fmt.Errorf("round %d: after recovery: %w", round, err)
 	}
 	return nil
@@ -124,7 +133,7 @@ func (x *world) settle() error {
 	if err := x.w.recovered(x.p); err != nil {
 		return fmt.Errorf("at the end: %w", err)
 	}
-	if err := x.w.same(x.p, x.r); err != nil {
+	if err := x.same(); err != nil {
 		return fmt.Errorf("at the end: %w", err)
 	}
 	if q := x.p.Stats().Quarantined; q != 0 {
@@ -145,7 +154,7 @@ func (x *world) settle() error {
 	if !x.s.Clean() {
 		return errors.New("a clean stop is not known as one")
 	}
-	if err := x.w.same(x.p, x.r); err != nil {
+	if err := x.same(); err != nil {
 		return fmt.Errorf("after a clean stop: %w", err)
 	}
 	return x.stop()
@@ -163,6 +172,10 @@ func script(x *world) error {
 		(*world).newEpoch, (*world).append, (*world).commit, (*world).append, (*world).append, (*world).append, (*world).append, (*world).append,
 		(*world).commit, (*world).saveState, (*world).checkpoint, (*world).append, (*world).age, (*world).append, (*world).truncate, (*world).append, (*world).commit,
 		(*world).setStart, (*world).read, (*world).find, (*world).append, (*world).append, (*world).retain, (*world).append, (*world).commit, (*world).pull, (*world).locate, (*world).scan, (*world).saveState,
+	}
+	if x.f.Keys {
+		do = slices.Insert(do, 11, (*world).lookUp, (*world).switchKeys, (*world).append, (*world).switchKeys)
+		do = append(do, (*world).lookUp, (*world).append, (*world).checkpoint)
 	}
 	for _, f := range do {
 		if err := f(x); err != nil || x.fs.Halted() {
@@ -228,7 +241,7 @@ func fullSeed(f Factory, seed uint64) error {
 		if err := x.drive(60); err != nil {
 			return err
 		}
-		if err := x.w.same(x.p, x.r); err != nil {
+		if err := x.same(); err != nil {
 			return fmt.Errorf("while full: %w", err)
 		}
 		x.fs.SetCapacity(total)

@@ -15,6 +15,7 @@ type kept struct {
 	header penstock.BatchHeader
 	bytes  []byte
 	epoch  penstock.Epoch // that it was appended in, which its format may not hold
+	keyed  bool           // its keys were indexed
 }
 
 // ack says that all below next is durable when the log is up to mark.
@@ -28,8 +29,11 @@ type twin struct {
 	f       store.Format
 	tag     func([]byte) int64 // nil where batches have none
 	batches []kept
-	start   penstock.Offset
-	end     penstock.Offset
+
+	indexing bool // keys of what is appended are indexed
+
+	start penstock.Offset
+	end   penstock.Offset
 
 	acked    penstock.Offset // all below it must survive
 	acks     []ack           // of the appends since the last recovery
@@ -48,12 +52,16 @@ type saved struct {
 }
 
 func newTwin(f Factory) *twin {
-	return &twin{f: f.Format, tag: f.Tag, cutTo: penstock.NoOffset, states: map[penstock.Offset][]byte{}, gone: map[penstock.Offset][]byte{}}
+	return &twin{f: f.Format, tag: f.Tag, indexing: f.Keys, cutTo: penstock.NoOffset, states: map[penstock.Offset][]byte{}, gone: map[penstock.Offset][]byte{}}
 }
 
 // appended adds batches that were appended in an epoch, after which the log ends at mark.
 func (w *twin) appended(bs []penstock.Batch, epoch penstock.Epoch, mark store.Mark) {
-	w.batches = append(w.batches, copies(bs, epoch)...)
+	added := copies(bs, epoch)
+	for i := range added {
+		added[i].keyed = w.indexing
+	}
+	w.batches = append(w.batches, added...)
 	w.end = w.batches[len(w.batches)-1].header.NextOffset()
 	w.acks = append(w.acks, ack{mark, w.end})
 	w.maybe, w.cutTo = nil, penstock.NoOffset
@@ -62,7 +70,7 @@ func (w *twin) appended(bs []penstock.Batch, epoch penstock.Epoch, mark store.Ma
 func copies(bs []penstock.Batch, epoch penstock.Epoch) []kept {
 	var out []kept
 	for _, b := range bs {
-		out = append(out, kept{b.Header, bytes.Clone(b.Bytes), epoch})
+		out = append(out, kept{header: b.Header, bytes: bytes.Clone(b.Bytes), epoch: epoch})
 	}
 	return out
 }
