@@ -60,7 +60,7 @@ func (s *Store) giveBack(j *job) {
 	}
 	for i := range j.work {
 		l := &j.work[i]
-		if cap(l.gists) > maxJob {
+		if cap(l.gists) > maxJob || cap(l.keys) > 16*maxJob {
 			return
 		}
 		clear(l.gists)
@@ -112,6 +112,9 @@ func (s *Store) append(j *job, work []lot, now penstock.Timestamp) error {
 		if err := work[i].weigh(); err != nil {
 			return fmt.Errorf("partition %v: %w", work[i].To.id, err)
 		}
+	}
+	if err := fewKeys(work); err != nil {
+		return err
 	}
 	for i := range work {
 		work[i].To.own.Lock()
@@ -177,6 +180,9 @@ func (l *lot) weigh() error {
 		}
 		l.bytes += int64(len(b.Bytes))
 		if !s.messages {
+			if err := l.weighKeys(b); err != nil {
+				return err
+			}
 			continue
 		}
 		g, err := s.describe(b.Bytes)
@@ -254,7 +260,11 @@ func (s *Store) write(j *job, work []lot, now penstock.Timestamp) error {
 			return err
 		}
 		if !s.messages {
-			frames = appendFrame(frames, l.To.id, l.bytes)
+			if err := s.beginKeys(l, at); err != nil {
+				return err
+			}
+			fr := frame{l.To.id, l.bytes, len(l.keys) > 0}
+			frames = fr.append(frames)
 			vec = append(vec, frames[len(frames)-frameSize:])
 			at += frameSize
 		}

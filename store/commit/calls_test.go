@@ -71,7 +71,7 @@ func diskCalls(t *testing.T, f store.Format, golden string) {
 		m.must(err)
 		penstock.ReleaseAll(es)
 	})
-	if m.s.keys != nil {
+	if m.s.messages {
 		part("find by key", func() {
 			m.must(m.s.FindKey(m.id(0).Topic, "all", 0, 1<<60, 2, func(penstock.PartitionID, penstock.Offset) bool { return true }))
 		})

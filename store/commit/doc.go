@@ -8,7 +8,7 @@
 //	        owner                           whose batches in the log are this partition's, and from where on
 //	        facts                           start, history of epochs, truncations, damaged places
 //	        <offset>.state                  owner's states
-//	    index/                              of messages: where those with a key lie (store/index)
+//	    index/                              where those with a key lie (store/index): messages, and records whose topics ask for it
 //	    checkpoint                          how far log and queues are durable and vouched for, checksums of queues
 //	    clean                               there only after a clean stop
 //
@@ -30,8 +30,9 @@
 //  4. A truncation takes nothing out of the shared log. It drops entries, after "facts" has said durably that batches from
 //     this offset on and before this position are void.
 //
-//  5. The index of keys is made of the log alone. It has entries for what is void, for what was removed and for what is trimmed: whoever finds
-//     one looks at the message and at its queue (FindKey). It is durable no further than the log.
+//  5. The index of keys is made of the log alone: a frame says whether its records' keys are in it. It has entries for what is void, for what was
+//     removed and for what is trimmed: whoever finds one looks at the message, or the record, and at its queue (FindKey). It is durable no further
+//     than the log.
 //
 //  6. A file of the log is removed when no partition keeps anything in it, after the delay that the topics ask for. A topic that is kept for ever
 //     keeps the log, unless the disk gets too full (Options.ForcePercent).

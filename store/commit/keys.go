@@ -71,10 +71,13 @@ func (w *words) has(key string) bool {
 }
 
 // FindKey calls visit with the messages of a topic that have a key, a unique id, or a tag (key "T#tag"), stored between from and to, both included. Each
-// message was looked at: it has the key, and its queue points to it. Records have no index here: penstock.ErrUnsupported.
+// message was looked at: it has the key, and its queue points to it. Of records see findRecords.
 func (s *Store) FindKey(topic penstock.TopicID, key string, from, to penstock.Timestamp, limit int, visit func(penstock.PartitionID, penstock.Offset) bool) error {
+	if !s.messages {
+		return s.findRecords(&wanted{topic, []byte(key), from, to}, limit, visit)
+	}
 	if s.keys == nil {
-		return fmt.Errorf("%w: no index of keys for %v in the commit layout", penstock.ErrUnsupported, s.f.Kind())
+		return fmt.Errorf("%w: this store keeps no index of keys (rocket.index)", penstock.ErrUnsupported)
 	}
 	name := s.names.topic(topic)
 	if name == "" || limit <= 0 {
@@ -126,21 +129,31 @@ func (s *Store) hit(at penstock.Position, topic, key string, from, to penstock.T
 }
 
 // openKeys opens the index, which is behind by what lies in the log from its mark on: up to the checkpoint's position it is brought up to
-// date here, and walk sees to the rest.
+// date here, and walk sees to the rest. That of records begins with the first append of a topic that asks for it; where its directory is empty there
+// was none.
 func (s *Store) openKeys(c *checkpoint) error {
-	if !s.messages || s.o.NoIndex {
+	if s.messages && s.o.NoIndex {
 		return nil
 	}
-	x, mark, err := index.Open(s.d, path.Join(s.dir, indexDir), s.indexOptions(), s.clean)
+	dir := path.Join(s.dir, indexDir)
+	begun := s.messages
+	if !begun {
+		es, err := s.d.ReadDir(dir)
+		if err != nil {
+			return err
+		}
+		begun = len(es) > 0
+	}
+	x, mark, err := index.Open(s.d, dir, s.indexOptions(), s.clean)
 	if err != nil {
 		return err
 	}
-	s.keys = x
+	s.keys, s.indexed = x, begun
 	from := int64(0)
 	if len(mark) == 8 {
 		from = int64(binary.BigEndian.Uint64(mark))
 	}
-	if from >= int64(c.pos) {
+	if !begun || from >= int64(c.pos) {
 		return nil
 	}
 	if err := s.touch(); err != nil {
@@ -157,8 +170,9 @@ func (s *Store) openKeys(c *checkpoint) error {
 	})
 }
 
+// indexOptions has times unordered for records: producers choose them.
 func (s *Store) indexOptions() index.Options {
-	return index.Options{Logger: s.o.Logger, Slots: s.o.IndexSlots, Entries: s.o.IndexEntries, Walk: s.walkKeys, Now: s.o.Now}
+	return index.Options{Logger: s.o.Logger, Slots: s.o.IndexSlots, Entries: s.o.IndexEntries, Walk: s.walkKeys, Now: s.o.Now, Unordered: !s.messages}
 }
 
 // checkKeys makes the index again where it knows more than the log, which was damaged or taken away: others will lie at these positions.
@@ -174,19 +188,14 @@ func (s *Store) checkKeys(end penstock.Position) error {
 	if err := s.touch(); err != nil {
 		return err
 	}
-	s.keys.Close()
-	s.keys = nil
-	dir := path.Join(s.dir, indexDir)
-	if err := s.d.RemoveAll(dir); err != nil {
+	if err := s.keys.Reset(markAt(0)); err != nil {
 		return err
 	}
-	x, _, err := index.Open(s.d, dir, s.indexOptions(), false)
-	if err != nil {
-		return err
-	}
-	s.keys = x
-	return s.walkKeys(0, int64(end)-1, func(k index.Key) { x.Add([]index.Key{k}) })
+	return s.walkKeys(0, int64(end)-1, func(k index.Key) { s.keys.Add([]index.Key{k}) })
 }
+
+// markAt is the mark of an index that has everything before a position.
+func markAt(pos int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(pos)) }
 
 // walkKeys gives out the keys of all whole messages that lie in the log from from to to. Behind damage it goes on at the next file. It may run
 // beside everything.
@@ -216,18 +225,14 @@ func (s *Store) keysInFile(w *walk, to int64, add func(index.Key)) (next penstoc
 	}
 	defer f.h.Release()
 	defer w.forget()
-	var keys []index.Key
 	for int64(w.pos) <= to && w.pos < f.end() {
-		b, err := w.batch(f)
+		n, err := w.keysHere(f)
 		if err == nil {
-			var g gist
-			if g, err = s.describe(b); err == nil {
-				for _, k := range g.appendKeys(keys[:0], w.pos, g.stored) {
-					add(k)
-				}
-				w.pos += penstock.Position(len(b))
-				continue
+			for _, k := range w.keys {
+				add(k)
 			}
+			w.pos += penstock.Position(n)
+			continue
 		}
 		if !errors.Is(err, penstock.ErrCorrupt) && !errors.Is(err, io.EOF) {
 			return 0, err
@@ -235,6 +240,21 @@ func (s *Store) keysInFile(w *walk, to int64, add func(index.Key)) (next penstoc
 		break // its blank end, or damage
 	}
 	return f.end(), nil
+}
+
+// keysHere puts the keys of the message or the frame at pos into keys, and returns its size.
+func (w *walk) keysHere(f *logFile) (int64, error) {
+	w.keys = w.keys[:0]
+	if !w.s.messages {
+		return w.frameHere(f)
+	}
+	b, err := w.batch(f)
+	if err != nil {
+		return 0, err
+	}
+	g, err := w.s.describe(b)
+	w.keys = g.appendKeys(w.keys, w.pos, g.stored)
+	return int64(len(b)), err
 }
 
 // after is where the first file begins that begins behind pos; pos where none does.
@@ -255,12 +275,12 @@ func (s *Store) checkpointKeys() error {
 		return nil
 	}
 	s.w.Lock()
-	end := s.log.end.Load()
+	end, begun := s.log.end.Load(), s.indexed
 	s.w.Unlock()
-	if end == 0 {
+	if end == 0 || !begun {
 		return nil
 	}
-	return s.keys.Checkpoint(binary.BigEndian.AppendUint64(nil, uint64(end)), func() error { return s.log.sync(s.log.end.Load()) })
+	return s.keys.Checkpoint(markAt(end), func() error { return s.log.sync(s.log.end.Load()) })
 }
 
 // trimKeys removes files of the index whose messages are all gone.

@@ -146,11 +146,12 @@ func (s *Store) locateRecord(at penstock.Position) (id penstock.PartitionID, off
 		if n, err := f.h.ReadAt(b, int64(pos-f.start)); n < len(b) {
 			return id, 0, noBatch(err)
 		}
-		var n int64
-		if id, n, err = parseFrame(b); err != nil {
+		fr, err := parseFrame(b)
+		if err != nil {
 			return id, 0, noBatch(err)
 		}
-		next := pos + frameSize + penstock.Position(n)
+		id = fr.id
+		next := pos + frameSize + penstock.Position(fr.bytes)
 		if at >= next {
 			pos = next
 			continue

@@ -32,6 +32,7 @@ type many struct {
 	want  [][]string // bytes of each batch
 	safe  []int      // so many of them are durable
 	tag   uint64
+	keys  bool // of records: they have keys, which are indexed
 }
 
 func newMany(t *testing.T, f store.Format, n int) *many {
@@ -62,11 +63,13 @@ func (m *many) open() {
 	m.must(err)
 	m.ps = nil
 	for i := range m.want {
-		p, err := m.s.Open(m.id(i), store.Config{RetentionAge: -1})
+		p, err := m.s.Open(m.id(i), m.config())
 		m.must(err)
 		m.ps = append(m.ps, p.(*Partition))
 	}
 }
+
+func (m *many) config() store.Config { return store.Config{RetentionAge: -1, IndexKeys: m.keys} }
 
 func (m *many) stop() {
 	m.t.Helper()
@@ -138,7 +141,7 @@ func (m *many) compare(crashed bool) error {
 // findAll looks for all messages of a partition by their unique ids, and for those of its topic that share a key.
 func (m *many) findAll(i int) error {
 	if m.f.Kind() != penstock.FormatMessage {
-		return nil
+		return m.findRecords(m.id(i).Topic)
 	}
 	key := fmt.Sprintf("k%d", i)
 	var want []penstock.Position
@@ -200,19 +203,22 @@ func seeds(short uint64) uint64 {
 // TestManyCrash drives several partitions on one log through power cuts and kills: appends to some at once, truncations, removals,
 // checkpoints. Each seed is a run of its own.
 func TestManyCrash(t *testing.T) {
-	for _, f := range []store.Format{record.Format{}, message.Format{}} {
-		t.Run(f.Kind().String(), func(t *testing.T) {
-			manySeed(t, f, 9014) // a truncation was forgotten that the checkpoint did not know
+	for name, start := range map[string]func() *many{
+		"record":           func() *many { return newMany(t, record.Format{}, 5) },
+		"record with keys": func() *many { return newKeyedMany(t, 5) },
+		"message":          func() *many { return newMany(t, message.Format{}, 5) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			manySeed(t, start(), 9014) // a truncation was forgotten that the checkpoint did not know
 			for seed := range seeds(150) {
-				manySeed(t, f, seed)
+				manySeed(t, start(), seed)
 			}
 		})
 	}
 }
 
-func manySeed(t *testing.T, f store.Format, seed uint64) {
+func manySeed(t *testing.T, m *many, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 7))
-	m := newMany(t, f, 5)
 	for range 3 {
 		for range 25 {
 			switch i := r.IntN(len(m.ps)); r.IntN(12) {
@@ -227,7 +233,7 @@ func manySeed(t *testing.T, f store.Format, seed uint64) {
 				m.want[i], m.safe[i] = m.want[i][:to], min(m.safe[i], to)
 			case 3:
 				m.must(m.s.Remove(m.id(i)))
-				p, err := m.s.Open(m.id(i), store.Config{RetentionAge: -1})
+				p, err := m.s.Open(m.id(i), m.config())
 				m.must(err)
 				m.ps[i], m.want[i], m.safe[i] = p.(*Partition), nil, 0
 			default:
@@ -249,7 +255,7 @@ func manySeed(t *testing.T, f store.Format, seed uint64) {
 	}
 	m.append(0, 1, 2, 3, 4)
 	m.stop()
-	if err := checkFiles(disk.New(m.fs, disk.Options{}), f); err != nil {
+	if err := checkFiles(disk.New(m.fs, disk.Options{}), m.f); err != nil {
 		t.Fatalf("seed %d: %v", seed, err)
 	}
 	m.open()

@@ -539,30 +539,35 @@ func (w *walk) step(f *logFile) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	id, n, err := parseFrame(b)
-	if err == nil && n > maxLotBytes {
-		err = fmt.Errorf("%w: frame of %d bytes", penstock.ErrCorrupt, n)
-	}
+	fr, err := parseFrame(b)
 	if err != nil {
 		return 0, err
 	}
-	if b, err = w.read(f, frameSize, n); err != nil {
+	if b, err = w.read(f, frameSize, fr.bytes); err != nil {
 		return 0, err
 	}
-	return frameSize + n, w.frame(f, id, b)
+	if err = w.frame(f, fr.id, b); err == nil && fr.keyed && w.sink == nil && w.lacks() {
+		w.keys = w.s.frameKeys(w.keys[:0], &fr, b, w.pos)
+		w.s.keys.Add(w.keys)
+	}
+	return frameSize + fr.bytes, err
 }
 
 // index adds the keys of the message at pos that the index does not have yet.
 func (w *walk) index(g *gist) {
-	x := w.s.keys
-	if x == nil {
-		return
+	if w.lacks() {
+		w.keys = g.appendKeys(w.keys[:0], w.pos, g.stored)
+		w.s.keys.Add(w.keys)
 	}
-	if last, ok := x.Last(); ok && int64(w.pos) <= last {
-		return
+}
+
+// lacks reports whether there is an index that has nothing of what lies at pos: what is added in one append is in it as a whole.
+func (w *walk) lacks() bool {
+	if w.s.keys == nil {
+		return false
 	}
-	w.keys = g.appendKeys(w.keys[:0], w.pos, g.stored)
-	x.Add(w.keys)
+	last, ok := w.s.keys.Last()
+	return !ok || int64(w.pos) > last
 }
 
 // batch reads the message at pos.

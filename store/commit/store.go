@@ -36,8 +36,8 @@ type Options struct {
 	// DelayLevels are the delays of RocketMQ's levels, from 1 on, to the millisecond: with them the queues of SCHEDULE_TOPIC_XXXX say when
 	// messages are due. Default RocketMQ's 18, from 1 s to 2 h (messageDelayLevel).
 	DelayLevels []time.Duration
-	// NoIndex keeps no index of the keys of messages (messageIndexEnable=false). IndexSlots and IndexEntries are the size of its files: 0 is RocketMQ's
-	// (maxHashSlotNum 5,000,000 and maxIndexNum 20,000,000).
+	// NoIndex keeps no index of the keys of messages (messageIndexEnable=false); that of records is the topics' (store.Config.IndexKeys). IndexSlots and
+	// IndexEntries are the size of an index's files: 0 is RocketMQ's (maxHashSlotNum 5,000,000 and maxIndexNum 20,000,000).
 	NoIndex                  bool
 	IndexSlots, IndexEntries int
 
@@ -119,7 +119,8 @@ type Store struct {
 	f        store.Format
 	o        Options
 	dir      string
-	messages bool // the format is RocketMQ's
+	messages bool        // the format is RocketMQ's
+	keyer    store.Keyer // the format's; nil for none
 
 	log *Log
 
@@ -144,7 +145,8 @@ type Store struct {
 	refusing bool       // guarded by w: the disk was too full at the last look
 	names    *names     // of the message format
 
-	keys *index.Index // of the message format; nil for none
+	keys    *index.Index // nil for none
+	indexed bool         // guarded by w: the index is vouched for; that of records has nothing before
 
 	mu     sync.Mutex
 	parts  map[penstock.PartitionID]*Partition // guarded by mu: all that have files or are open
@@ -157,7 +159,7 @@ var _ store.Store = (*Store)(nil)
 // the log.
 func New(d *disk.Disk, f store.Format, o Options) (*Store, error) {
 	s := &Store{d: d, f: f, o: o.withDefaults(), dir: path.Join(rootDir, f.Kind().String()), messages: f.Kind() == penstock.FormatMessage,
-		names: newNames(), zeros: make([]byte, zeroPiece), parts: map[penstock.PartitionID]*Partition{}}
+		keyer: keyerOf(f), names: newNames(), zeros: make([]byte, zeroPiece), parts: map[penstock.PartitionID]*Partition{}}
 	s.log = newLog(s)
 	if err := s.recover(); err != nil {
 		s.log.close()

@@ -10,6 +10,8 @@ import (
 	"path"
 	"testing"
 
+	"github.com/klauspost/compress/s2"
+
 	"penstock"
 	"penstock/disk"
 	"penstock/message"
@@ -115,6 +117,67 @@ func positionOfMessage(b []byte) penstock.Position {
 }
 
 func TestRecord(t *testing.T) { storetest.Run(t, factory(record.Format{}, makeBatch, suiteFile)) }
+
+// keyedFactory has batches with keys, which are looked for; of every other batch of records they are compressed.
+func keyedFactory(f storetest.Factory) storetest.Factory {
+	f.Keys = true
+	if files := f.FileBytes; files != nil {
+		f.FileBytes = func(n int64) storetest.Factory { return keyedFactory(files(n)) }
+	}
+	return f
+}
+
+// makeKeyed builds a batch whose records have one of a few keys, or none.
+func makeKeyed(s storetest.Spec) penstock.Batch {
+	var w record.Builder
+	w.Begin(nil)
+	for i := range s.Records {
+		e := record.Entry{Offset: penstock.Offset(i), Timestamp: s.First + penstock.Timestamp(i), Value: []byte{byte(s.Tag), byte(s.Tag >> 8), byte(s.Tag >> 16), byte(i)}}
+		if k := (int(s.Tag) + i) % 7; k > 0 {
+			e.Key = fmt.Appendf(nil, "k%d", k)
+		}
+		if i == 0 {
+			e.Value = append(e.Value, bytes.Repeat([]byte{byte(s.Tag*7 + 1)}, s.Bytes)...)
+		}
+		if err := w.Add(&e); err != nil {
+			panic(err)
+		}
+	}
+	b := w.End()
+	if s.Tag%2 == 0 {
+		b = packed(b)
+	}
+	return batchOf(record.Format{}, b)
+}
+
+// packed compresses the records of a batch with snappy.
+func packed(b []byte) []byte {
+	b = append(bytes.Clone(b[:61]), s2.EncodeSnappy(nil, b[61:])...)
+	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-12))
+	b[22] |= 2
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], castagnoli))
+	return b
+}
+
+// unpacked is the plain batch that packed has compressed.
+func unpacked(b []byte) []byte {
+	records, err := s2.Decode(nil, b[61:])
+	if err != nil {
+		panic(err)
+	}
+	b = append(bytes.Clone(b[:61]), records...)
+	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-12))
+	b[22] &^= 7
+	return b
+}
+
+func TestRecordWithKeys(t *testing.T) {
+	storetest.RunDriven(t, keyedFactory(factory(record.Format{}, makeKeyed, suiteFile)))
+}
+
+func TestMessageWithKeys(t *testing.T) {
+	storetest.RunDriven(t, keyedFactory(factory(message.Format{}, makeMessage, suiteFile)))
+}
 
 func TestMessage(t *testing.T) { storetest.Run(t, factory(message.Format{}, makeMessage, suiteFile)) }
 
