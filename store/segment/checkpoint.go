@@ -29,7 +29,8 @@ func (s *Store) Checkpoint() error {
 // checkpoint does it for ps; closing writes what the end of the process needs as well. Where nothing has changed since the last
 // one the file stays as it is, and so does its number: a node at rest writes nothing.
 func (s *Store) checkpoint(ps []*Partition, closing bool) error {
-	seq, cuts := s.seq.Add(1), s.cuts.Load()
+	seq, cuts := s.lastSaid()+1, s.cuts.Load()
+	s.seq.Store(seq)
 	at, made := make([]noted, len(ps)), make([]bool, len(ps))
 	for i, p := range ps {
 		at[i].id = p.id
@@ -47,7 +48,7 @@ func (s *Store) checkpoint(ps []*Partition, closing bool) error {
 	gone, errs := make([]bool, len(ps)), make([]error, len(ps))
 	each(len(ps), func(i int) {
 		if made[i] {
-			gone[i], errs[i] = ps[i].endCheckpoint(at[i].facts)
+			gone[i], errs[i] = ps[i].endCheckpoint(at[i].facts, seq)
 		}
 	})
 	if err := errors.Join(errs...); err != nil {
@@ -230,13 +231,14 @@ func (p *Partition) rest() {
 
 // endCheckpoint waits until point is durable and writes the small files that are behind. It reports that the point is not
 // true any more, or the partition gone.
-func (p *Partition) endCheckpoint(point facts) (gone bool, err error) {
+func (p *Partition) endCheckpoint(point facts, seq uint64) (gone bool, err error) {
 	if err := p.sync(point.next); err != nil {
 		if errors.Is(err, penstock.ErrClosed) {
 			return true, nil
 		}
 		return true, err
 	}
+	indexed := p.checkpointKeys(point.next, seq)
 	p.w.Lock()
 	defer p.w.Unlock()
 	if p.over() {
@@ -252,7 +254,7 @@ func (p *Partition) endCheckpoint(point facts) (gone bool, err error) {
 			return true, err
 		}
 	}
-	return p.void >= p.st.seq.Load(), nil
+	return p.void >= p.st.seq.Load() || !indexed, nil
 }
 
 // Close makes everything durable, writes indexes, checkpoint and marker, and closes. Where that fails the files are closed nevertheless, and the
@@ -296,6 +298,12 @@ func (s *Store) Close() error {
 
 // release closes the partition's files. The caller holds w, or is the only one who knows p.
 func (p *Partition) release() {
+	p.releaseLog()
+	p.closeKeys()
+}
+
+// releaseLog closes those of the log.
+func (p *Partition) releaseLog() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {

@@ -10,6 +10,7 @@
 //	    00000000000000000000.bases      base offsets of the batches that the offset index names
 //	    segments                        facts of the sealed segments: lengths, ends, checksums of their indexes
 //	    <offset>.state                  owner's states
+//	    keys/                           index of keys, where the topic asks for it (store/index, keys.go)
 //	segment.checkpoint                  recovery points of all partitions of the disk
 //	segment.clean                       there only after a clean stop
 //
@@ -38,6 +39,9 @@
 //
 //  5. A partition that nothing was appended to has no files. The first append makes them without waiting; their names are durable
 //     before a round of group commit tells that its first record is (disk.CreateLater), and before there is a second log.
+//
+//  6. The index of keys has everything below its mark, unless the log was cut since, and whatever else: what it finds is looked at (FindKey). It is
+//     durable no further than the log.
 //
 // Locks: Partition.w serialises everything that writes files, Partition.mu guards what readers look at and is never
 // held over a call to the disk. Order: Store.mu, Partition.w, Partition.mu, cache.mu.

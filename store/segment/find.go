@@ -24,7 +24,18 @@ func (l *look) release() { l.h.Release() }
 
 // look takes segment i of the list as it is now; ok is false behind the last that has anything in it.
 func (p *Partition) look(i int) (l look, ok bool, err error) {
+	return p.lookAt(func() int { return i })
+}
+
+// lookFor takes the segment that holds an offset, or would.
+func (p *Partition) lookFor(off penstock.Offset) (l look, ok bool, err error) {
+	return p.lookAt(func() int { return p.segmentOf(off) })
+}
+
+// lookAt takes the segment of a number that is asked for under mu.
+func (p *Partition) lookAt(number func() int) (l look, ok bool, err error) {
 	p.mu.RLock()
+	i := number()
 	if p.closed {
 		p.mu.RUnlock()
 		return l, false, fmt.Errorf("partition %v: %w", p.id, penstock.ErrClosed)

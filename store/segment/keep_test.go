@@ -70,7 +70,7 @@ func TestCheckpointAfterRemoval(t *testing.T) {
 	}
 	r.add(10)
 	must(t, r.s.Remove(rigID))
-	if gone, err := r.p.endCheckpoint(at.facts); !gone || err != nil {
+	if gone, err := r.p.endCheckpoint(at.facts, 1); !gone || err != nil {
 		t.Errorf("the end of a checkpoint: gone %v, %v", gone, err)
 	}
 	if _, made := r.p.beginCheckpoint(false); made {

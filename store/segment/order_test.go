@@ -76,7 +76,7 @@ func TestTruncateDuringCheckpoint(t *testing.T) {
 	r.s.seq.Add(1)
 	point, _ := r.p.beginCheckpoint(false)
 	must(t, r.p.Truncate(4))
-	gone, err := r.p.endCheckpoint(point.facts)
+	gone, err := r.p.endCheckpoint(point.facts, 1)
 	must(t, err)
 	if !gone {
 		t.Error("a point behind the end is kept")

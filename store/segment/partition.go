@@ -82,6 +82,8 @@ type Partition struct {
 
 	small atomic.Int32 // rounds of group commit in a row that were small
 
+	keys atomic.Pointer[keyIndex] // nil while keys are not indexed; changed under w
+
 	w    writer // what only the writer touches, with its lock
 	void uint64 // guarded by w: the last checkpoint whose recovery point does not count
 
@@ -129,10 +131,10 @@ type writer struct {
 	torn     bool   // bytes of a failed write may lie behind the end
 	noZeros  bool   // writing zeros ahead failed once
 	sound    bool   // the queue of the segment that was sealed last is in its file
-	jitter   int64  // milliseconds taken off the segment's age
-	created  penstock.Timestamp
-	idle     penstock.Offset // the end at the last checkpoint
 	files    dirtyFiles
+	jitter   int64 // milliseconds taken off the segment's age
+	created  penstock.Timestamp
+	idle     penstock.Offset   // the end at the last checkpoint
 	states   []penstock.Offset // saved states, ascending
 	kept     kept              // how far the newest of them holds
 	tags     []int64           // codes of the tags of what is being appended
@@ -213,10 +215,17 @@ func (p *Partition) Append(batches []penstock.Batch, epoch penstock.Epoch, now p
 	if err != nil {
 		return store.Appended{}, fmt.Errorf("partition %v: %w", p.id, err)
 	}
+	keys, err := p.weighKeys(batches, c)
+	if err != nil {
+		return store.Appended{}, fmt.Errorf("partition %v: %w", p.id, err)
+	}
 	if err := p.ready(); err != nil {
 		return store.Appended{}, err
 	}
 	if err := p.openActive(); err != nil {
+		return store.Appended{}, err
+	}
+	if err := p.switchKeys(c); err != nil {
 		return store.Appended{}, err
 	}
 	if p.shouldRoll(c, l, now) {
@@ -238,6 +247,7 @@ func (p *Partition) Append(batches []penstock.Batch, epoch penstock.Epoch, now p
 		return store.Appended{}, fmt.Errorf("partition %v: append %d bytes at %d: %w", p.id, l.bytes, res.First, err)
 	}
 	p.publish(batches, l)
+	p.fileKeys(keys, batches, res.Time)
 	if epoch > p.lastEpoch() && l.bytes > 0 {
 		p.setEpochs(store.AssignEpoch(p.epochs, store.EpochStart{Epoch: epoch, Start: res.First}))
 		p.w.files.epochs = true

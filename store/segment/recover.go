@@ -27,6 +27,7 @@ type recovery struct {
 	walked  int64              // bytes
 	cut     bool               // the log was cut
 	shorter bool               // recovery cut a file
+	keyed   bool               // there is an index of keys
 	broken  bool               // the last segment has a damaged end, nothing may be appended to it
 }
 
@@ -48,6 +49,9 @@ func (s *Store) open(id penstock.PartitionID, c store.Config) (*Partition, error
 	if err == nil {
 		err = r.finish()
 	}
+	if err == nil {
+		err = r.openKeys()
+	}
 	if err != nil {
 		p.release()
 		return nil, fmt.Errorf("partition %v: recovery: %w", id, err)
@@ -63,6 +67,7 @@ func (r *recovery) list() error {
 	}
 	for _, e := range es {
 		if e.Dir {
+			r.keyed = r.keyed || e.Name == keysDir
 			continue
 		}
 		if isTemporary(e.Name) {

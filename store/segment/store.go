@@ -37,6 +37,8 @@ type Options struct {
 	Logger     *slog.Logger     // nil is silent
 	IndexCache int64            // bytes of memory for index entries read from files; default 64 MiB
 	ZeroAhead  int64            // bytes of zeros written ahead of a log that is committed in small pieces; default 1 MiB, negative never
+	KeySlots   int              // in a file of a partition's index of keys made from now on; default 65,536
+	KeyEntries int              // in such a file; default 524,288
 	SettleFrom int              // partitions found after an unclean stop from which one syncfs replaces syncs of each; default 64
 	Now        func() time.Time // the clock; default time.Now
 
@@ -63,6 +65,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SettleFrom <= 0 {
 		o.SettleFrom = defaultSettleFrom
+	}
+	if o.KeySlots <= 0 {
+		o.KeySlots = defaultKeySlots
+	}
+	if o.KeyEntries <= 1 {
+		o.KeyEntries = defaultKeyEntries
 	}
 	if o.cells <= 0 {
 		o.cells = maxCells
@@ -110,12 +118,14 @@ type Store struct {
 	o Options
 
 	dir       string                         // that all names are below
+	keyer     store.Keyer                    // the format's part that knows keys; nil for none
 	dense     bool                           // each batch has an entry, in a queue; see queue.go
 	clean     bool                           // the last stop was clean
 	settled   bool                           // what was on the disk at the start is durable, names and bytes
 	pointSeq  uint64                         // number of the checkpoint found at the start
 	points    map[penstock.PartitionID]point // what it said of partitions that were not opened; guarded by mu
 	seq       atomic.Uint64                  // number of the last checkpoint begun, unless nothing had changed
+	marked    atomic.Uint64                  // the largest number in the mark of an index of keys
 	cuts      atomic.Uint64                  // truncations, each of which makes points void
 	last      said                           // by the last one written; guarded by checking
 	recovered atomic.Int64                   // partitions that were walked since the last checkpoint
@@ -127,6 +137,7 @@ type Store struct {
 	zeros   []byte
 	walkers sync.Pool
 	rooms   sync.Pool                    // of *room
+	keys    sync.Pool                    // of *keyRoom
 	numbers numbers                      // of partitions, where dense
 	config  atomic.Pointer[store.Config] // the last that a partition was given: those of one topic share it
 
@@ -149,6 +160,7 @@ var _ store.Store = (*Store)(nil)
 func New(d *disk.Disk, f store.Format, o Options) (*Store, error) {
 	s := &Store{d: d, f: f, o: o.withDefaults(), dir: formatDir(f), dense: f.Kind() == penstock.FormatMessage, slots: map[penstock.PartitionID]*slot{}, zeros: make([]byte, zeroPiece)}
 	s.cache = cache{limit: s.o.IndexCache, of: map[*segment]int64{}}
+	s.keyer, _ = f.(store.Keyer)
 	s.walkers.New = func() any { return new(walker) }
 	s.rooms.New = func() any { return new(room) }
 	if err := s.readPoints(); err != nil {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/s2"
+
 	"penstock"
 	"penstock/disk"
 	"penstock/record"
@@ -67,6 +69,73 @@ func testFactory(o Options) storetest.Factory {
 		Batch: makeBatch,
 		Check: checkFiles,
 	}
+}
+
+// keyedFactory has batches with keys, some of them compressed, and small files of an index.
+func keyedFactory(f storetest.Factory) storetest.Factory {
+	open := f.Open
+	f.Keys, f.Open = true, func(d *disk.Disk) (store.Store, error) {
+		st, err := open(d)
+		if s, ok := st.(*Store); ok {
+			s.o.KeySlots, s.o.KeyEntries = 16, 60
+		}
+		return st, err
+	}
+	if f.Format.Kind() == penstock.FormatRecord {
+		f.Batch = makeKeyed
+	}
+	return f
+}
+
+// makeKeyed builds a batch whose records have one of a few keys, or none; of every other batch the records are compressed.
+func makeKeyed(s storetest.Spec) penstock.Batch {
+	var w record.Builder
+	w.Begin(nil)
+	for i := range s.Records {
+		e := record.Entry{Offset: penstock.Offset(i), Timestamp: s.First + penstock.Timestamp(i), Value: []byte{byte(s.Tag), byte(s.Tag >> 8), byte(s.Tag >> 16), byte(i)}}
+		switch (int(s.Tag) + i) % 7 {
+		case 0:
+		case 1:
+			e.Key = []byte("two words")
+		case 2:
+			e.Headers = []record.Header{{Key: []byte("UNIQ_KEY"), Value: fmt.Appendf(nil, "id%d", s.Tag)}}
+		default:
+			e.Key = fmt.Appendf(nil, "k%d", (int(s.Tag)+i)%11)
+		}
+		if i == 0 {
+			e.Value = append(e.Value, bytes.Repeat([]byte{byte(s.Tag*7 + 1)}, s.Bytes)...)
+		}
+		if err := w.Add(&e); err != nil {
+			panic(err)
+		}
+	}
+	b := w.End()
+	if s.Tag%2 == 0 {
+		b = packed(b)
+	}
+	h, err := record.Format{}.Header(b)
+	if err != nil {
+		panic(err)
+	}
+	return penstock.Batch{Header: h, Bytes: b}
+}
+
+// packed compresses the records of a batch with snappy.
+func packed(b []byte) []byte {
+	b = append(bytes.Clone(b[:61]), s2.EncodeSnappy(nil, b[61:])...)
+	binary.BigEndian.PutUint32(b[8:], uint32(len(b)-12))
+	b[22] |= 2
+	binary.BigEndian.PutUint32(b[17:], crc32.Checksum(b[21:], castagnoli))
+	return b
+}
+
+// TestStoreWithKeys is the suite with an index of keys, in either format.
+func TestStoreWithKeys(t *testing.T) {
+	storetest.RunDriven(t, keyedFactory(testFactory(Options{ZeroAhead: 8 << 10})))
+}
+
+func TestMessagesWithKeys(t *testing.T) {
+	storetest.RunDriven(t, keyedFactory(messageFactory(Options{ZeroAhead: 8 << 10})))
 }
 
 func TestStore(t *testing.T) { storetest.Run(t, testFactory(Options{ZeroAhead: 8 << 10})) }

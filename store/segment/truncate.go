@@ -171,7 +171,7 @@ func (p *Partition) cutManifest(c cutPlan, kept []*segment) error {
 		p.start.Store(int64(max(c.end, kept[0].base)))
 	}
 	p.st.cuts.Add(1)
-	if err := p.writeManifest(kept, p.st.seq.Load()); err != nil {
+	if err := p.writeManifest(kept, p.st.lastSaid()); err != nil {
 		p.start.Store(old)
 		p.mu.Lock()
 		p.bad = bad

@@ -227,6 +227,7 @@ func (p *Partition) retire(n int, now time.Time, delay time.Duration) (int64, er
 		p.w.files.epochs = true
 	}
 	p.unlink(now)
+	p.trimKeys()
 	return freed, nil
 }
 
