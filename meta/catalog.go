@@ -32,6 +32,7 @@ type Settings struct {
 	FlushAge        time.Duration // age at which a record is synced, never 0; math.MaxInt64: never
 	CleanupPolicy   string        // CleanupDelete or CleanupNone
 	CompressionType string
+	IndexKeys       bool // find records by key
 
 	Perm        int  // what RocketMQ's clients may do: PermRead, PermWrite, PermInherit
 	ReadQueues  int  // partitions that they read; negative: all; see Topic.Queues

@@ -112,7 +112,7 @@ func TestLayers(t *testing.T) {
 		"rocketmq.perm": "4", "rocketmq.read.queues": "8", "rocketmq.write.queues": "0", "rocketmq.order": "true", "rocketmq.attributes": "+a=b",
 	}, map[string]string{
 		"segment.bytes": "65536", "segment.index.bytes": "4096", "index.interval.bytes": "17", "file.delete.delay.ms": "3",
-		"max.message.bytes": "98", "flush.ms": "1", "flush.messages": "12", "min.cleanable.dirty.ratio": "0.1",
+		"max.message.bytes": "98", "flush.ms": "1", "flush.messages": "12", "min.cleanable.dirty.ratio": "0.1", "penstock.index.keys": "true",
 	})
 	want := Settings{
 		SegmentBytes: 65536, SegmentAge: 5 * time.Second, SegmentJitter: 40 * time.Millisecond, IndexBytes: 4096,
@@ -120,7 +120,7 @@ func TestLayers(t *testing.T) {
 		MaxMessageBytes: 99, AppendTime: true, TimestampBefore: 11 * time.Millisecond,
 		TimestampAfter: time.Millisecond, MinInSync: 2, Durability: penstock.DurabilityRelaxed, CleanupPolicy: "delete",
 		CompressionType: "producer", FlushRecords: 12, FlushAge: time.Millisecond,
-		Perm: PermRead, ReadQueues: 8, WriteQueues: 0, Order: true, Attributes: "+a=b",
+		Perm: PermRead, ReadQueues: 8, WriteQueues: 0, Order: true, Attributes: "+a=b", IndexKeys: true,
 	}
 	if err != nil || got != want {
 		t.Fatalf("%+v, %v\nwant %+v", got, err, want)
@@ -149,6 +149,7 @@ func TestRefusals(t *testing.T) {
 		{"compression.type", "zstd", "set compression.type in the producers"},
 		{"compression.gzip.level", "0", "want -1 or"},
 		{"penstock.durability", "maybe", "want fsync or relaxed"},
+		{"penstock.index.keys", "on", "want true or false"},
 		{"penstock.layout", "heap", "want segment or commit"},
 		{"rocketmq.perm", "8", "at most 7"},
 		{"rocketmq.attributes", "message.type=NORMAL", "want +name=value"},
@@ -258,7 +259,7 @@ func TestHonoured(t *testing.T) {
 	for _, k := range Catalog() {
 		counts[k.Status]++
 	}
-	if want := map[Status]int{StatusHonoured: 24, StatusAccepted: 14, StatusRefused: 3}; !maps.Equal(counts, want) {
+	if want := map[Status]int{StatusHonoured: 25, StatusAccepted: 14, StatusRefused: 3}; !maps.Equal(counts, want) {
 		t.Errorf("%v configurations, want %v; if that is meant, say so here", counts, want)
 	}
 }

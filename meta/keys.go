@@ -92,6 +92,10 @@ func choiceKeys() []spec {
 		honour("penstock.durability", KindString, "fsync", "penstock.durability",
 			"What an acknowledgement by all replicas means: fsync is on disk, relaxed is in the page cache, as Kafka has it.",
 			rule{"fsync, relaxed", durability}),
+		honour("penstock.index.keys", KindBool, "false", "penstock.index.keys",
+			"Index what is produced from now on by the keys of its records, so that penstock find need not read the topic. Compressed batches are decompressed "+
+				"for it; switched off, the index is removed. Messages in the commit layout have RocketMQ's index, whatever this says.",
+			boolean(func(s *Settings, v bool) { s.IndexKeys = v })),
 		refuse("cleanup.policy", KindList, "delete", "log.cleanup.policy",
 			"What happens to old data: delete removes what retention.ms and retention.bytes no longer keep; an empty list keeps everything.",
 			"compact is refused: compaction does not exist yet. Take delete, with retention.ms=-1 where the last value of each key must stay.",

@@ -13,8 +13,8 @@ import (
 	"penstock/rocket"
 )
 
-// Found is the answer of /api/find: where records are, and not what they hold. The index knows hashes: whoever reads a place looks whether it is what
-// was looked for.
+// Found is the answer of /api/find: where records are, and not what they hold. Places of a key are those of records that have it and that readers may see, the
+// newest first.
 type Found struct {
 	Places []FoundPlace `json:"places"`
 }
@@ -103,6 +103,9 @@ func (n *Node) find(q url.Values) (*Found, error) {
 // findIn adds the places of a topic that the index has under a key.
 func (n *Node) findIn(t *meta.Topic, key string, from, to penstock.Timestamp, limit int, out *Found) error {
 	return n.findKey(t.ID, key, from, to, limit, func(id penstock.PartitionID, at penstock.Offset) bool {
+		if p := n.replicas.Partition(id); p != nil && at >= p.Offsets().HighWatermark {
+			return true // nobody may see it yet
+		}
 		out.Places = append(out.Places, FoundPlace{t.Name, id.Partition, at})
 		return len(out.Places) < limit
 	})

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -96,19 +97,30 @@ func (s *stores) locate(at penstock.Position) (penstock.PartitionID, penstock.Of
 	return penstock.PartitionID{}, penstock.NoOffset, fmt.Errorf("%w: no message at position %d", penstock.ErrOffsetOutOfRange, at)
 }
 
-// findKey finds the messages of a topic that have a key, where the store of the topic has an index.
+// findKey finds the records of a topic that have a key, where the topic has an index of keys. Where it has none the error says how it gets one.
 func (n *Node) findKey(topic penstock.TopicID, key string, from, to penstock.Timestamp, limit int, visit func(penstock.PartitionID, penstock.Offset) bool) error {
 	t := n.meta.Image().TopicByID(topic)
 	if t == nil {
 		return fmt.Errorf("topic %v: %w", topic, penstock.ErrUnknownTopicID)
 	}
-	if st := n.stores.of[replica.KeyOf(t)].opened(); st != nil {
-		if f, ok := st.(store.Finder); ok {
-			return f.FindKey(topic, key, from, to, limit, visit)
-		}
-		return fmt.Errorf("%w: topic %q has no index of keys: its layout is %v, its format %v", penstock.ErrUnsupported, t.Name, t.Layout, t.Format)
+	whose := replica.KeyOf(t)
+	always := whose == replica.StoreKey{Layout: penstock.LayoutCommit, Format: penstock.FormatMessage}
+	if !always && !t.Settings.IndexKeys {
+		return fmt.Errorf("%w: topic %q has no index of keys: penstock topic alter %s --set penstock.index.keys=true has what is written from then on indexed; "+
+			"penstock find --scan and penstock consume read the topic", penstock.ErrUnsupported, t.Name, t.Name)
 	}
-	return nil // nothing was ever written there
+	f, ok := n.stores.of[whose].opened().(store.Finder)
+	if !ok {
+		return nil // nothing was ever written there
+	}
+	err := f.FindKey(topic, key, from, to, limit, visit)
+	switch {
+	case !errors.Is(err, penstock.ErrUnsupported):
+		return err
+	case always:
+		return fmt.Errorf("%w: messages of the commit layout are not indexed on this node: rocket.index=true and a restart index them", penstock.ErrUnsupported)
+	}
+	return nil // the setting is about to reach the store
 }
 
 // sharedLog is a store whose partitions share a log.

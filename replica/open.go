@@ -30,6 +30,7 @@ func configOf(s *meta.Settings) store.Config {
 		TimestampBefore: s.TimestampBefore,
 		TimestampAfter:  s.TimestampAfter,
 		MaxBatchBytes:   max(s.MaxMessageBytes, 1),
+		IndexKeys:       s.IndexKeys,
 	}
 	if c.RetentionAge == 0 {
 		c.RetentionAge = 1

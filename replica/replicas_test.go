@@ -313,11 +313,11 @@ func TestConfig(t *testing.T) {
 	full := meta.Settings{
 		SegmentBytes: 1, SegmentAge: 2, SegmentJitter: 3, IndexBytes: 4, IndexInterval: 5, RetentionAge: 6, RetentionBytes: 7,
 		FileDeleteDelay: 8, Preallocate: true, MaxMessageBytes: 9, AppendTime: true, TimestampBefore: 10, TimestampAfter: 11,
-		CleanupPolicy: "compact,delete",
+		CleanupPolicy: "compact,delete", IndexKeys: true,
 	}
 	want := store.Config{
 		SegmentBytes: 1, SegmentAge: 2, SegmentJitter: 3, IndexBytes: 4, IndexInterval: 5, RetentionAge: 6, RetentionBytes: 7,
-		FileDeleteDelay: 8, AppendTime: true, TimestampBefore: 10, TimestampAfter: 11, MaxBatchBytes: 9,
+		FileDeleteDelay: 8, AppendTime: true, TimestampBefore: 10, TimestampAfter: 11, MaxBatchBytes: 9, IndexKeys: true,
 	}
 	if got := configOf(&full); got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)

@@ -36,11 +36,13 @@ func newFind(e *cli.Env) *cobra.Command {
 header UNIQ_KEY of messages), an offset id (--offset-id, as RocketMQ's clients print it), or that are the first of each partition at a time or
 later (--time).
 
-Where the broker has an index of keys it is asked over HTTP (--http). Where there is none, and on other clusters, the topic is read from
---from to --until, which takes as long as that takes. A place is one of ` + placeForms + `.
+Where the broker has an index of keys it is asked over HTTP (--http): messages in the commit layout always have one, other topics with the configuration
+penstock.index.keys=true, of what was written since that was set. Where there is none, on other clusters, and with --scan, the topic is read
+from --from to --until, which takes as long as that takes. A place is one of ` + placeForms + `.
 
 A format (-f) contains ` + verbs + `. With -o json each record is a line of JSON. The exit code is 3 where nothing is found.`,
 		Example: `  penstock find orders --key order-7
+  penstock topic alter orders --set penstock.index.keys=true
   penstock find orders --key order-7 --from -2h --scan
   penstock find orders --id 7F0000010A2B18B4AAC2526D8F7B0000
   penstock find orders --time 2026-01-02T15:04:05Z -f '%p:%o\t%s\n'`,
@@ -119,7 +121,11 @@ func find(ctx context.Context, e *cli.Env, f *findFlags, topic string) error {
 		err = s.index(ctx)
 	}
 	if err == nil && s.printed == 0 {
-		return &cli.Error{What: "nothing of topic " + topic + " was found", Code: cli.ExitNotFound}
+		none := &cli.Error{What: "nothing of topic " + topic + " was found", Code: cli.ExitNotFound}
+		if s.asked {
+			none.Next = "the index has what was written since it was switched on; --scan reads all of the topic"
+		}
+		return none
 	}
 	return err
 }
@@ -131,6 +137,7 @@ type search struct {
 	topic   string
 	out     *printer
 	printed int64
+	asked   bool // the broker's index has answered
 }
 
 // read reads the topic and prints what is looked for.
@@ -198,6 +205,7 @@ func (s *search) index(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.asked = true
 	return s.show(ctx, spots, s.f.keep)
 }
 
