@@ -1,6 +1,6 @@
 // Package load makes a broker work through the public client franz-go, with settings that a measurement can state: a producer and
 // a consumer at full speed, clients that send one record at a time, an open loop whose records leave when they are due, and
-// fetches whose answers are counted but not opened.
+// fetches whose answers are counted but not opened. And it pulls messages as RocketMQ's clients do, by itself: their answers are not opened either.
 //
 // Nothing here knows which broker it drives.
 package load

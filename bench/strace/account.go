@@ -2,29 +2,50 @@ package strace
 
 import (
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 )
 
-// segment is how the name of a file with batches ends, in Kafka's layout.
-const segment = ".log"
+// IsLog reports whether a file holds batches: a log per partition has files named *.log, one that many share has files named by the place at
+// which they begin, twenty digits, in a directory log, or commitlog where RocketMQ wrote it.
+func IsLog(file string) bool {
+	if strings.HasSuffix(file, ".log") {
+		return true
+	}
+	dir := path.Base(path.Dir(file))
+	return placed(file) && (dir == "log" || dir == "commitlog")
+}
+
+// IsQueue reports whether a file says where batches lie, an entry for each: *.queue beside *.log, or files named by places below queues, or below
+// consumequeue where RocketMQ wrote them.
+func IsQueue(file string) bool {
+	return strings.HasSuffix(file, ".queue") || placed(file) && (strings.Contains(file, "/queues/") || strings.Contains(file, "/consumequeue/"))
+}
+
+// placed reports whether a file's name is twenty digits.
+func placed(file string) bool {
+	name := path.Base(file)
+	return len(name) == 20 && strings.Trim(name, "0123456789") == ""
+}
 
 // Account is what the calls of a process came to. Bytes are those that the kernel said it moved.
 type Account struct {
-	Sendfile      Sum      // sendfile from segment files into a socket
+	Sendfile      Sum      // sendfile from files with batches into a socket
 	SendfileOther Sum      // sendfile from anything else
-	Splice        Sum      // splice and copy_file_range out of segment files
-	SegmentReads  Sum      // read, pread and their kin on segment files
-	SegmentMaps   Sum      // mappings of segment files made; Bytes is their length
+	Splice        Sum      // splice and copy_file_range out of files with batches
+	SegmentReads  Sum      // read, pread and their kin on files with batches
+	SegmentMaps   Sum      // mappings made of files with batches and of queues; Bytes is their length
+	QueueReads    Sum      // reads of queues, the files that say where batches lie
 	Written       Sum      // write, writev, send and their kin into the served sockets: heads, and payload that was copied
 	Rings         Sum      // entries into io_uring, which hides what it does
-	Strays        []string // the first few lines of reads and mappings of segment files
+	Strays        []string // the first few lines of reads and mappings of files with batches
 }
 
 // maxStrays bounds Account.Strays.
 const maxStrays = 4
 
-// stray keeps the line of a call that reads a segment file.
+// stray keeps the line of a call that reads a file with batches.
 func (a *Account) stray(line string) {
 	if len(a.Strays) < maxStrays {
 		a.Strays = append(a.Strays, line)
@@ -139,22 +160,25 @@ func (a *Account) count(c call, port string) {
 	first, last := c.files[0], c.files[len(c.files)-1]
 	switch c.name {
 	case "sendfile":
-		if strings.HasSuffix(last, segment) {
+		if IsLog(last) {
 			a.Sendfile.add(c.result)
 			return
 		}
 		a.SendfileOther.add(c.result)
 	case "splice", "copy_file_range":
-		if strings.HasSuffix(first, segment) {
+		if IsLog(first) {
 			a.Splice.add(c.result)
 		}
 	case "read", "readv", "pread64", "preadv", "preadv2":
-		if strings.HasSuffix(first, segment) {
+		switch {
+		case IsLog(first):
 			a.SegmentReads.add(c.result)
 			a.stray(c.line)
+		case IsQueue(first):
+			a.QueueReads.add(c.result)
 		}
 	case "mmap":
-		if strings.HasSuffix(last, segment) {
+		if IsLog(last) || IsQueue(last) {
 			length, _ := strconv.ParseInt(c.args[1], 0, 64)
 			a.SegmentMaps.add(length)
 			a.stray(c.line)

@@ -70,6 +70,14 @@ func TestAccount(t *testing.T) {
 		"write(9<UNIX-STREAM:[1->2]>, \"\"..., 100) = 100",
 		"write(11</d/00.log>, \"\"..., 100) = 100",
 		"io_uring_enter(5<anon_inode:[io_uring]>, 1, 1, IORING_ENTER_GETEVENTS, NULL, 8) = 1",
+		"sendfile(9" + conn + ", 13</d/commit/message/log/00000000000000000000>, [0] => [100], 100) = 100",
+		"splice(13</d/commit/record/log/00000000004194304000>, [0], 5<pipe:[77]>, NULL, 40, 0) = 200",
+		"pread64(13</d/commit/record/log/00000000004194304000>, \"\"..., 5, 0) = 50",
+		"pread64(14</d/commit/record/queues/abc/0/00000000000000000000>, \"\"..., 5, 0) = 20",
+		"pread64(14</d/consumequeue/t/0/00000000000006000000>, \"\"..., 5, 0) = 40",
+		"pread64(15</d/00.queue>, \"\"..., 5, 0) = 60",
+		"pread64(16</d/commit/record/checkpoint>, \"\"..., 5, 0) = 1000",
+		"mmap(NULL, 8192, PROT_READ, MAP_SHARED, 15</d/00.queue>, 0) = 0x7f3a5c000000",
 		"+++ exited with 0 +++",
 	}, "\n")
 	var got Account
@@ -77,10 +85,10 @@ func TestAccount(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Account{
-		Sendfile: Sum{2, 30}, SendfileOther: Sum{1, 7}, Splice: Sum{1, 40}, SegmentReads: Sum{1, 5},
-		SegmentMaps: Sum{1, 4096}, Written: Sum{2, 63}, Rings: Sum{1, 1},
+		Sendfile: Sum{3, 130}, SendfileOther: Sum{1, 7}, Splice: Sum{2, 240}, SegmentReads: Sum{2, 55}, QueueReads: Sum{3, 120},
+		SegmentMaps: Sum{2, 12288}, Written: Sum{2, 63}, Rings: Sum{1, 1},
 	}
-	if len(got.Strays) != 2 || !strings.HasPrefix(got.Strays[0], "pread64(") || !strings.HasPrefix(got.Strays[1], "mmap(") {
+	if len(got.Strays) != 4 || !strings.HasPrefix(got.Strays[0], "pread64(") || !strings.HasPrefix(got.Strays[1], "mmap(") {
 		t.Errorf("strays %q", got.Strays)
 	}
 	got.Strays = nil

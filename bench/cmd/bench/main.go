@@ -4,7 +4,7 @@
 //	bench cpu       processor seconds per GiB produced and consumed
 //	bench acks      one record at a time with acks=all: rate, latency, processor time per acknowledgement
 //	bench latency   end to end at a steady rate, open loop
-//	bench syscalls  which bytes leave by sendfile, and whether segment files are read
+//	bench syscalls  which bytes leave by sendfile and splice, in both layouts and by both protocols, and whether segment files are read
 //	bench idle      start to first answer, memory at rest
 //	bench scale     many partitions and many connections: creation, restarts, memory, throughput kept
 //	bench layouts   both layouts from one partition to ten thousand, with a plot

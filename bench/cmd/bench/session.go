@@ -33,6 +33,7 @@ type session struct {
 	rocketJars                      string
 	peer                            string // the other broker that may be measured
 	short, lab                      bool
+	rocket                          bool // penstock serves RocketMQ's clients too
 	rounds, partitions              int
 	wide, connections               int    // of scale
 	plot                            string // of layouts
@@ -144,7 +145,7 @@ func (s *session) launch(ctx context.Context, name string) (*contender, error) {
 	if name == apache {
 		c.Broker, err = broker.LaunchApache(ctx, broker.ApacheOptions{Jars: s.jars, Data: dir, Output: filepath.Join(dir, "output")})
 	} else {
-		c.Broker, err = broker.Launch(broker.Options{Binary: s.binary, Data: filepath.Join(dir, "data"), Output: filepath.Join(dir, "output")})
+		c.Broker, err = broker.Launch(broker.Options{Binary: s.binary, WithRocket: s.rocket, Data: filepath.Join(dir, "data"), Output: filepath.Join(dir, "output")})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
