@@ -25,8 +25,8 @@ const (
 	RocketOldClient = "4.9.8"
 )
 
-// rocketStart bounds the wait for RocketMQ's name server and broker to start.
-const rocketStart = time.Minute
+// rocketStart bounds the wait for RocketMQ's name server and broker to start, and to stop: seconds, but for a machine that is busy.
+const rocketStart = 3 * time.Minute
 
 // rocketTries is how often a port is looked for whose neighbours are free too.
 const rocketTries = 100
@@ -120,7 +120,7 @@ type Rocket struct {
 	names      *Broker
 }
 
-// StartRocket starts one name server and one broker with small files and waits until the broker is registered, for a minute at
+// StartRocket starts one name server and one broker with small files and waits until the broker is registered, for three minutes at
 // most. If Data holds a store already it is taken over. Both die with this process.
 func StartRocket(ctx context.Context, o RocketOptions) (*Rocket, error) {
 	r := &Rocket{}

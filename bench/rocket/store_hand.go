@@ -24,6 +24,7 @@ const (
 	makeGroup      = 200
 	askTopicConfig = 351
 	askGroupConfig = 352
+	askRoute       = 105 // of the name server
 )
 
 const (
@@ -142,7 +143,19 @@ func (h *hand) found() error {
 		"groupSysFlag": 0, "consumeTimeoutMinute": 9,
 		"groupRetryPolicy": map[string]any{"type": "EXPONENTIAL", "exponentialRetryPolicy": map[string]any{"initial": 2000, "max": 60000, "multiplier": 2}},
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{"plain", "late", "far", "odd"} {
+		err := h.s.eventually("the name server knows "+h.topic(name), func() (bool, error) { // the broker tells it in the background
+			a, err := broker.AskRocket(h.s.ctx, h.s.t.names, askRoute, map[string]string{"topic": h.topic(name)})
+			return a.Code == 0, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ask sends a request of its own.
