@@ -50,9 +50,9 @@ faults: build ## the long fault loops: crash seeds, kill -9, power cuts, full di
 
 clients: build ## prove it with unchanged clients of Kafka and RocketMQ, and RocketMQ's own broker on our store; bench/README.md says what it installs (needs Java, Maven, Python, Node)
 	go -C bench run ./clients -penstock $(BIN)
-	go -C bench run ./rocket -penstock $(BIN) clients kill store
+	go -C bench run ./rocket -penstock $(BIN) clients programs kill store
 
-rocket: build ## RocketMQ's mqadmin against penstock and a real RocketMQ (needs Java and Maven, 3 minutes)
+rocket: build ## RocketMQ's mqadmin against penstock and a real RocketMQ (needs Java and Maven, 4 minutes)
 	go -C bench run ./rocket -penstock $(BIN) -doc ../docs/rocketmq-tools.md tools
 
 tools: build ## Kafka's command line tools against penstock and a real Kafka, Kafka Streams, Kafka Connect (needs Java and Maven, 4 minutes)

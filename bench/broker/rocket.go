@@ -28,8 +28,12 @@ const (
 // rocketStart bounds the wait for RocketMQ's name server and broker to start, and to stop: seconds, but for a machine that is busy.
 const rocketStart = 3 * time.Minute
 
-// rocketTries is how often a port is looked for whose neighbours are free too.
-const rocketTries = 100
+const (
+	// rowTries is how often a port is looked for whose neighbours are free too.
+	rowTries = 100
+	// rocketTries is how often RocketMQ is started at most, each time on other ports.
+	rocketTries = 4
+)
 
 // rocketModules are what Maven is asked for, by the directory it goes to.
 func rocketModules(dir string) []string {
@@ -123,6 +127,19 @@ type Rocket struct {
 // StartRocket starts one name server and one broker with small files and waits until the broker is registered, for three minutes at
 // most. If Data holds a store already it is taken over. Both die with this process.
 func StartRocket(ctx context.Context, o RocketOptions) (*Rocket, error) {
+	for try := 1; ; try++ {
+		r, err := startRocket(ctx, o)
+		// Between the look for free ports and the start of the JVMs others may take one.
+		if err == nil || !errors.Is(err, errPort) || o.Addr != "" && o.NameServer != "" || try == rocketTries {
+			return r, err
+		}
+	}
+}
+
+// errPort is that another process took a port that was free a moment ago.
+var errPort = errors.New("a port that RocketMQ was given is in use")
+
+func startRocket(ctx context.Context, o RocketOptions) (*Rocket, error) {
 	r := &Rocket{}
 	names, err := portOf(o.NameServer)
 	if err != nil {
@@ -177,7 +194,7 @@ func portOf(addr string) (int, error) {
 // freeRow is a port n such that n-2, n and n+1 were free a moment ago: a broker listens on n, for its VIP channel on n-2, and for
 // its copies on n+1.
 func freeRow() (int, error) {
-	for range rocketTries {
+	for range rowTries {
 		addr, err := FreeAddr()
 		if err != nil {
 			return 0, err
@@ -278,7 +295,11 @@ func spawnRocket(o RocketOptions, name, heap, class string) (*Broker, error) {
 // says waits until the process has printed something.
 func (b *Broker) says(ctx context.Context, word string) error {
 	for {
-		if out, err := os.ReadFile(b.opts.Output); err == nil && bytes.Contains(out, []byte(word)) {
+		switch out, err := os.ReadFile(b.opts.Output); {
+		case err != nil:
+		case bytes.Contains(out, []byte("BindException")): // the process may live on without that listener
+			return fmt.Errorf("%w\n%s", errPort, b.Tail())
+		case bytes.Contains(out, []byte(word)):
 			return nil
 		}
 		select {

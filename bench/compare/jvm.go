@@ -35,14 +35,14 @@ type JVM struct {
 }
 
 // StartJVM starts a driver from its Java source, which is written into dir, with the given flags of the JVM; the class path is among
-// them. The driver speaks as bench/tools/driver/Driver.java says.
+// them. dir is absolute, and the process works in it: some tools leave files where they are run. The driver speaks as bench/tools/driver/Driver.java says.
 func StartJVM(dir string, source []byte, flags []string) (*JVM, error) {
 	file := filepath.Join(dir, "Driver.java")
 	if err := os.WriteFile(file, source, 0o644); err != nil {
 		return nil, err
 	}
 	cmd := exec.Command("java", append(flags, file)...)
-	cmd.Stderr = os.Stderr
+	cmd.Dir, cmd.Stderr = dir, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := cmd.StdinPipe()
 	if err != nil {

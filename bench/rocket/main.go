@@ -5,6 +5,9 @@
 // judged: nothing lost, the order within queues, filters exact, retries counted, delays never early. The long form plays them against a
 // real RocketMQ too, to see that the judge is right, and compares facts of both: codes, statuses, names of properties.
 //
+// Part programs runs the benchmark programs that come with RocketMQ, Producer, BatchProducer and Consumer, as they are: nothing may be refused, and
+// everything must be consumed.
+//
 // Part tools runs commands of mqadmin against a real RocketMQ and penstock and compares what they print line by line; script.txt has the
 // commands, differences.txt what may differ and why. With -on real both are RocketMQ: what differs then is chance.
 //
@@ -13,7 +16,7 @@
 // Part store takes what clients wrote to one broker to the other, by penstock rocketmq export and import, and back: the real RocketMQ must have every message
 // of a store that penstock wrote, at its offset and by its keys and ids, with topics, groups and offsets, and must be able to go on; and the other way round.
 //
-// Usage: rocket -penstock BINARY [-short] [-cache DIR] [-only CLIENT,...] [-run PATTERN] [-on real|penstock] [-v] [clients|tools|kill|store|all]
+// Usage: rocket -penstock BINARY [-short] [-cache DIR] [-only CLIENT,...] [-run PATTERN] [-on real|penstock] [-v] [clients|programs|tools|kill|store|all]
 //
 // The jars come from Maven into the cache. Where they cannot be had the parts are reported as NOT RUN, which is a failure except with
 // -short. The exit code is 0 only if everything that ran is right.
@@ -72,7 +75,7 @@ type part struct {
 }
 
 func parts() []part {
-	return []part{{"clients", runClients}, {"tools", runTools}, {"kill", runKill}, {"store", runStore}}
+	return []part{{"clients", runClients}, {"programs", runPrograms}, {"tools", runTools}, {"kill", runKill}, {"store", runStore}}
 }
 
 func main() {
@@ -170,7 +173,7 @@ func (o options) chosen() ([]part, error) {
 			}
 		}
 		if len(out) == before {
-			return nil, fmt.Errorf("unknown part %q: want clients, tools, kill, store or all", n)
+			return nil, fmt.Errorf("unknown part %q: want clients, programs, tools, kill, store or all", n)
 		}
 	}
 	return out, nil

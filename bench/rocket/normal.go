@@ -21,20 +21,33 @@ var (
 	rateShape  = regexp.MustCompile(`\b[0-9]+\.[0-9]+(E-?[0-9]+)?\b`)
 	atShape    = regexp.MustCompile(`^\s*(at |\.\.\. [0-9]+ more)`)
 	statusLine = regexp.MustCompile(`^([A-Za-z0-9_/.-]+) *:( .*)?$`)
+	placeShape = regexp.MustCompile(`(CommitLog Offset: |commitLogOffset=|physicOffset=|storeSize=|physicSize=|@ID@)[0-9]+`) // of a message in the log, and its size there
+	countShape = regexp.MustCompile(`( RATE RATE) [1-9][0-9]* [1-9][0-9]*$`)                                                 // of statsAll: over a minute that ends when it pleases
+	groupShape = regexp.MustCompile(`^([^ :]+ [0-9]+ .*) [0-9]+ ([0-9]+)$`)                                                  // of consumerProgress for all groups: the last but one is a rate
+	propsShape = regexp.MustCompile(`([Pp]roperties)(: |=)\{([^{}]*)\}`)
 )
 
-// statusValues are values of brokerStatus that must be the same.
-var statusValues = map[string]bool{"brokerActive": true, "commitLogMinOffset": true, "dispatchBehindBytes": true}
+// statusValues are values of brokerStatus that must be the same; the others tell of the machine, of time, or of RocketMQ's own messages.
+var statusValues = func() map[string]bool {
+	all := map[string]bool{}
+	for name := range strings.FieldsSeq(`brokerActive brokerVersionDesc commitLogMinOffset dispatchBehindBytes dispatchMaxBuffer putMessageFailedTimes
+		msgPutTotalYesterdayMorning msgPutTotalTodayMorning msgPutTotalTodayNow msgGetTotalYesterdayMorning msgGetTotalTodayMorning msgGetTotalTodayNow
+		EndTransactionQueueSize ackThreadPoolQueueSize litePullThreadPoolQueueSize pullThreadPoolQueueSize queryThreadPoolQueueSize sendThreadPoolQueueSize
+		startAcceptSendRequestTimeStamp timerCongestNum timerDequeueTps timerEnqueueTps timerOffsetBehind timerReadBehind`) {
+		all[name] = true
+	}
+	return all
+}()
 
 // normal turns what a command left into lines that can be compared: which stream, which text, and at last the exit code. Times, ids,
-// addresses and rates become words, and tables lose their widths. Of brokerStatus and of statsAll the names are compared, and few values.
+// addresses, rates and places in the log become words, and tables lose their widths. Of brokerStatus the names are compared, and few values.
 func (s *side) normal(r compare.Result, st step) []string {
 	var out []string
 	for _, stream := range []struct{ name, text string }{{"out", r.Out}, {"err", r.Err}} {
 		var lines []string
 		for _, l := range strings.Split(stream.text, "\n") {
-			if l = s.normalLine(l, st.words[0]); l != "" {
-				lines = append(lines, l)
+			if l = s.normalLine(l, st); l != "" {
+				lines = append(lines, spread(l)...)
 			}
 		}
 		if st.unordered {
@@ -47,12 +60,12 @@ func (s *side) normal(r compare.Result, st step) []string {
 	return append(out, fmt.Sprintf("exit %d", r.Code))
 }
 
-func (s *side) normalLine(l, command string) string {
+func (s *side) normalLine(l string, st step) string {
 	if atShape.MatchString(l) {
 		return ""
 	}
-	if m := statusLine.FindStringSubmatch(l); m != nil && command == "brokerStatus" && !statusValues[m[1]] {
-		return strings.ReplaceAll(m[1], s.dir(), "DIR") + " : VALUE"
+	if m := statusLine.FindStringSubmatch(l); m != nil && st.words[0] == "brokerStatus" && !statusValues[m[1]] {
+		return strings.ReplaceAll(m[1], s.data, "DIR") + " : VALUE"
 	}
 	l = s.words.Replace(l)
 	l = dateShape.ReplaceAllString(l, "DATE")
@@ -62,8 +75,26 @@ func (s *side) normalLine(l, command string) string {
 	l = hostShape.ReplaceAllString(l, "HOST")
 	l = tookShape.ReplaceAllString(l, "N ms")
 	l = rateShape.ReplaceAllString(l, "RATE")
-	return strings.TrimSpace(gapShape.ReplaceAllString(l, " "))
+	l = strings.TrimSpace(gapShape.ReplaceAllString(l, " "))
+	l = placeShape.ReplaceAllString(l, "${1}PLACE")
+	switch st.line {
+	case "statsAll -t orders":
+		l = countShape.ReplaceAllString(l, "$1 COUNT COUNT")
+	case "consumerProgress":
+		l = groupShape.ReplaceAllString(l, "$1 RATE $2")
+	}
+	return l
 }
 
-// dir is where the broker keeps its data, as it may print it.
-func (s *side) dir() string { return s.data }
+// spread gives the properties of a message, which come in the order of a hash table, a line each behind the one that has them.
+func spread(l string) []string {
+	m := propsShape.FindStringSubmatchIndex(l)
+	if m == nil {
+		return []string{l}
+	}
+	out := []string{l[:m[3]] + l[m[1]:]}
+	for _, p := range slices.Sorted(strings.SplitSeq(l[m[6]:m[7]], ", ")) {
+		out = append(out, "property "+p)
+	}
+	return out
+}

@@ -58,9 +58,9 @@ func writeDoc(path string, all []told, table []*compare.Difference) error {
 Written by `+"`make rocket`"+`; do not edit. The commands stand in bench/rocket/script.txt, the reasons in bench/rocket/differences.txt.
 
 mqadmin of RocketMQ %s, from its own jars, run against penstock and against a real RocketMQ %s in the same run, %d commands in the
-same order. What they print to standard output and to standard error is compared line by line. Ids, times, addresses, rates and the
-widths of tables are replaced by words first; of brokerStatus the names are compared and few values, since most count what the machine
-did. %d commands print the same; the other %d differ as listed, and any other difference fails the run.
+same order. What they print to standard output and to standard error is compared line by line. Ids, times, addresses, rates, places in the log and
+the widths of tables are replaced by words first, and each property of a message has a line; of brokerStatus all names are compared, and
+those values that do not count what the machine did. %d commands print the same; the other %d differ as listed, and any other difference fails the run.
 
 In the commands `+"`{broker}`"+` is the broker's address, `+"`{ms:-1h}`"+` a time before the run, other words in braces what an earlier command printed.
 

@@ -115,12 +115,13 @@ func (s *side) fill(word string) (string, error) {
 
 // directives are what the script does besides commands of mqadmin, on each broker.
 var directives = map[string]func(context.Context, *side, []string) error{
-	"!keep":    keep,
-	"!id":      offsetID,
-	"!produce": produce,
-	"!consume": consume,
-	"!reads":   reads,
-	"!close":   closeClient,
+	"!keep":      keep,
+	"!id":        offsetID,
+	"!produce":   produce,
+	"!consume":   consume,
+	"!reads":     reads,
+	"!committed": committed,
+	"!close":     closeClient,
 }
 
 // keep keeps what a group of a pattern matched in the last output: !keep NAME PATTERN.
@@ -202,6 +203,18 @@ func reads(ctx context.Context, s *side, words []string) error {
 	defer cancel()
 	_, err := s.d.Until(ctx, words[1], func(got []talk.Answer) bool { return len(those(got, "read")) >= n })
 	return err
+}
+
+// committed waits until a group has committed so many messages of a topic, which has at most maxQueues queues: !committed GROUP TOPIC COUNT. What a
+// consumer has read when it ends it may not have committed.
+func committed(ctx context.Context, s *side, words []string) error {
+	const maxQueues = 8
+	var n int64
+	if _, err := fmt.Sscan(words[3], &n); err != nil {
+		return err
+	}
+	q := offsetQuery{topic: words[2], queues: maxQueues, code: getCommitted, group: words[1]}
+	return q.until(ctx, s.addr, n)
 }
 
 // closeClient ends a producer or consumer: !close NAME.
