@@ -20,6 +20,12 @@ func TestFind(t *testing.T) {
 		t.Fatal(err)
 	}
 	create(t, c, "records", 2)
+	on := "true"
+	for _, layout := range []string{"segment", "commit"} {
+		if _, err := admin(t, c).CreateTopic(t.Context(), 2, 1, map[string]*string{"penstock.layout": &layout, "penstock.index.keys": &on}, "indexed-"+layout); err != nil {
+			t.Fatal(err)
+		}
+	}
 	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Addr), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
@@ -27,7 +33,8 @@ func TestFind(t *testing.T) {
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), clitest.Patience)
 	defer cancel()
-	for _, topic := range []string{"messages", "records"} {
+	topics := []string{"messages", "records", "indexed-segment", "indexed-commit"}
+	for _, topic := range topics {
 		for i := range 20 {
 			r := &kgo.Record{
 				Topic: topic, Partition: int32(i % 2), Key: fmt.Appendf(nil, "k%d other%d", i%5, i), Value: fmt.Appendf(nil, "v%d", i),
@@ -42,9 +49,9 @@ func TestFind(t *testing.T) {
 		t.Helper()
 		r := c.Run(ctx, "", append([]string{"find", "--http", c.HTTP, "-f", `%p:%o %s\n`}, args...)...)
 		lines := strings.Fields(strings.ReplaceAll(r.Out, "\n", "|"))
-		return strings.Join(lines, " "), r.Err, r.Code
+		return strings.Join(lines, " "), fmt.Sprint(r.Err, r.Failure), r.Code
 	}
-	for _, topic := range []string{"messages", "records"} {
+	for _, topic := range topics {
 		for _, scan := range []string{"--scan", "--scan=false"} {
 			out, remark, code := do(topic, scan, "--key", "k3")
 			if code != 0 || strings.Count(out, "|") != 4 || !strings.Contains(out, "1:1 v3|") || !strings.Contains(out, "0:4 v8|") || !strings.Contains(out, "1:6 v13|") {
@@ -52,6 +59,9 @@ func TestFind(t *testing.T) {
 			}
 			if read := strings.Contains(remark, "is read"); read != (topic == "records" && scan != "--scan") {
 				t.Errorf("%s %s: remarks %q", topic, scan, remark)
+			}
+			if topic == "records" && scan != "--scan" && !strings.Contains(remark, "penstock topic alter records --set penstock.index.keys=true") {
+				t.Errorf("%s: remarks %q do not say how it gets an index", topic, remark)
 			}
 			for args, want := range map[string]string{
 				"--key other7": "1:3 v7|", "--id ID9": "1:4 v9|", "--key k3 -n 1 --from -1h": "", "--time -1h": "", "--time start": "",
@@ -63,8 +73,12 @@ func TestFind(t *testing.T) {
 				}
 			}
 			for _, args := range []string{"--key nobody", "--id ID99", "--time end"} {
-				if out, _, code := do(append([]string{topic, scan}, strings.Fields(args)...)...); code != 3 || out != "" {
+				out, remark, code := do(append([]string{topic, scan}, strings.Fields(args)...)...)
+				if code != 3 || out != "" {
 					t.Errorf("%s %s %s: exit code %d, %q", topic, scan, args, code, out)
+				}
+				if hint := topic != "records" && scan != "--scan" && args != "--time end"; strings.Contains(remark, "--scan reads all") != hint {
+					t.Errorf("%s %s %s: %q", topic, scan, args, remark)
 				}
 			}
 		}
