@@ -126,3 +126,27 @@ func FuzzImport(f *testing.F) {
 		m.stop()
 	})
 }
+
+// TestTooFar has a message whose offset its queue cannot have reached, as in a store of somebody else that is damaged: it is left out, and what follows it is not.
+func TestTooFar(t *testing.T) {
+	far, near := messageTo("t", 0, 1, nil), messageTo("t", 0, 1, nil)
+	message.Format{}.Stamp(far.Bytes, penstock.Stamp{Base: 1 << 40, AppendTime: penstock.NoTimestamp})
+	message.Format{}.Stamp(near.Bytes, penstock.Stamp{Position: penstock.Position(len(far.Bytes)), AppendTime: penstock.NoTimestamp})
+	m := newMany(t, record.Format{}, 0)
+	from := fstest.MapFS{
+		"commitlog/00000000000000000000": {Data: append(far.Bytes, near.Bytes...)},
+		"config/topics.json":             {Data: []byte(`{"topicConfigTable":{"t":{"topicName":"t","readQueueNums":1,"writeQueueNums":1,"perm":6}}}`)},
+	}
+	id := penstock.TopicID{1}
+	_, err := Import(t.Context(), m.d, from, func(string) (penstock.TopicID, bool) { return id, true })
+	m.must(err)
+	s, err := New(m.d, message.Format{}, Options{FileBytes: 4 << 10, QueueEntries: suiteEntries, NoIndex: true})
+	m.must(err)
+	p, err := s.Open(penstock.PartitionID{Topic: id}, store.Config{})
+	m.must(err)
+	if start, end := p.Bounds(); start != 0 || end != 1 {
+		t.Errorf("queue from %d to %d, want one message", start, end)
+	}
+	m.must(s.Close())
+	m.stop()
+}

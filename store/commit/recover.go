@@ -412,6 +412,7 @@ type walk struct {
 
 	// careful says that nobody knows how far the log is durable: damage that files follow is not its end.
 	careful bool
+	strange int // messages left out for their offsets
 }
 
 // Limits of a walk. A header that claims more than maxBatchBytes is corrupt, so that no damage makes a walk allocate more.
@@ -642,7 +643,12 @@ func (w *walk) take(p *Partition, f *logFile, b []byte, at penstock.Position, g 
 		return nil
 	}
 	if h.BaseOffset > p.end {
-		p.hole(h.BaseOffset, f)
+		if w.tooFar(p, h.BaseOffset, at) {
+			return nil
+		}
+		if err := p.hole(h.BaseOffset, f); err != nil {
+			return err
+		}
 	}
 	w.walked++
 	p.q.add(entry{base: h.BaseOffset, pos: at, size: h.Size, delta: h.LastDelta, maxAt: h.MaxTimestamp, tag: g.code(h.MaxTimestamp)}, f.start, h.MaxTimestamp)
@@ -650,21 +656,44 @@ func (w *walk) take(p *Partition, f *logFile, b []byte, at penstock.Position, g 
 	if h.Epoch > p.lastEpoch() {
 		p.facts.epochs = store.AssignEpoch(p.facts.epochs, store.EpochStart{Epoch: h.Epoch, Start: h.BaseOffset})
 	}
-	if len(p.q.tail) >= p.st.o.tail {
-		if err := p.flush(); err != nil {
-			return err
-		}
-		p.q.shrink(p.st.o.tail / 16)
+	return p.spill()
+}
+
+// spill writes entries to the queue's files when there are many in memory.
+func (p *Partition) spill() error {
+	if len(p.q.tail) < p.st.o.tail {
+		return nil
 	}
+	if err := p.flush(); err != nil {
+		return err
+	}
+	p.q.shrink(p.st.o.tail / 16)
 	return nil
 }
 
+// tooFar reports whether a message has an offset that its queue cannot have reached before the message's position, so small is the log up to there. It is left
+// out, lest the queue be without end.
+func (w *walk) tooFar(p *Partition, off penstock.Offset, at penstock.Position) bool {
+	if !w.s.messages || int64(off-p.end) <= int64(at)/int64(w.s.f.HeaderSize()) {
+		return false
+	}
+	if w.strange++; w.strange == 1 {
+		w.s.o.Logger.Error("a message is left out, its offset is beyond what its queue can have; so is every other that is like it",
+			"partition", p.id, "position", at, "offset", off, "end", p.end)
+	}
+	return true
+}
+
 // hole quarantines offsets that were durable and that the log does not have. Their places in the queue are empty.
-func (p *Partition) hole(to penstock.Offset, f *logFile) {
+func (p *Partition) hole(to penstock.Offset, f *logFile) error {
 	p.quarantine(p.end, to, fmt.Errorf("%w: not in the log", penstock.ErrCorrupt))
 	for p.st.messages && p.end < to {
 		p.q.add(entry{base: p.end, pos: f.start}, f.start, penstock.NoTimestamp)
 		p.end++
+		if err := p.spill(); err != nil {
+			return err
+		}
 	}
 	p.end = to
+	return nil
 }
