@@ -354,10 +354,10 @@ func (c *company) finish(ctx context.Context, ends []int64) (string, error) {
 	for _, m := range slices.Clone(c.alive) {
 		left = errors.Join(left, c.leave(ctx, m))
 	}
-	histories := map[string][]spec.Event{}
+	histories, stutters := map[string][]spec.Event{}, map[string]bool{}
 	by, why := map[string]int64{}, map[string]int{}
 	for _, m := range c.all {
-		histories[m.name] = m.told()
+		histories[m.name], stutters[m.name] = m.told(), m.info.Stutters
 		for _, e := range histories[m.name] {
 			by[m.Client.Name] += int64(len(e.O))
 			if e.E == "refused" {
@@ -368,7 +368,10 @@ func (c *company) finish(ctx context.Context, ends []int64) (string, error) {
 	for text, n := range why {
 		note("%s: %d commits refused, %.200s", c.name, n, text)
 	}
-	r := history.Judge(histories, ends, groupKey)
+	r := history.Judge(histories, ends, groupKey, stutters)
+	if r.Stutter > 0 {
+		note("%s: %d records came twice from clients that stutter", c.name, r.Stutter)
+	}
 	var failed error
 	if r.Count > 0 {
 		failed = fmt.Errorf("%s: %d faults:\n  %s", c.name, r.Count, strings.Join(r.Faults, "\n  "))

@@ -7,6 +7,10 @@
 //   - at an offset that somebody committed, or tried to, or at 0 while nobody had, or where the same member had stopped if nobody
 //     else had the partition since (kafka-python keeps its place when it gets a partition back): nothing is left out.
 //
+// A member whose client stutters (librdkafka) may be given the last record of a partition once more, as the first after a change of
+// its assignment. librdkafka pauses all partitions then, and goes on from the application's position; that is noted after the record
+// was taken from the queue, so that a pause just between the two does not see it (rd_kafka_toppar_pause_resume, rd_kafka_update_app_pos).
+//
 // At the end every offset was read by somebody, and each carries the key that was written there. Times are those of one
 // machine's clock: a commit counts as acknowledged before a spell if its acknowledgement was told strictly before.
 package history
@@ -32,6 +36,7 @@ type Report struct {
 	Spells  int
 	Commits int
 	Refused int // commits that were not acknowledged
+	Stutter int // records given twice in one spell by clients that stutter
 	Count   int // faults
 	Faults  []string
 }
@@ -50,6 +55,7 @@ type spell struct {
 	began  int64
 	start  int64 // first offset read, -1 while none was
 	next   int64
+	turn   int // the judge's when it last read
 }
 
 // commit is one commit of one partition.
@@ -67,8 +73,8 @@ type partition struct {
 }
 
 // Judge checks histories, by member, against partitions that end at ends. The key at an offset of a partition must be what key
-// returns.
-func Judge(histories map[string][]spec.Event, ends []int64, key func(part int, offset int64) string) *Report {
+// returns. The members that stutter are named.
+func Judge(histories map[string][]spec.Event, ends []int64, key func(part int, offset int64) string, stutters map[string]bool) *Report {
 	r := &Report{Members: len(histories)}
 	parts := make([]partition, len(ends))
 	for p := range parts {
@@ -76,7 +82,7 @@ func Judge(histories map[string][]spec.Event, ends []int64, key func(part int, o
 		r.Records += ends[p]
 	}
 	for member, events := range histories {
-		j := &judge{Report: r, parts: parts, member: member, open: map[int]*spell{}, key: key}
+		j := &judge{Report: r, parts: parts, member: member, open: map[int]*spell{}, key: key, stutters: stutters[member]}
 		for _, e := range events {
 			j.take(e)
 		}
@@ -95,16 +101,23 @@ type judge struct {
 	member string
 	open   map[int]*spell
 	key    func(int, int64) string
+
+	stutters bool
+	turn     int // changes of the member's assignment so far
 }
 
 func (j *judge) take(e spec.Event) {
+	switch e.E {
+	case "assigned", "revoked", "lost":
+		j.turn++ // also if it changes nothing for any partition
+	}
 	switch e.E {
 	case "assigned":
 		j.each(e, func(p int, _ int64) {
 			if s := j.open[p]; s != nil {
 				j.fault("%s: partition %d assigned twice without being taken away", j.member, p)
 			}
-			s := &spell{member: j.member, part: p, began: e.T, start: -1}
+			s := &spell{member: j.member, part: p, began: e.T, start: -1, turn: j.turn}
 			j.open[p] = s
 			j.parts[p].spells = append(j.parts[p].spells, s)
 			j.Spells++
@@ -152,10 +165,14 @@ func (j *judge) read(e spec.Event) {
 		if s.start < 0 {
 			s.start, s.next = o, o
 		}
-		if o != s.next {
+		switch {
+		case o == s.next:
+		case i == 0 && j.stutters && s.turn < j.turn && o == s.next-1:
+			j.Stutter++
+		default:
 			j.fault("%s: partition %d: offset %d follows %d", j.member, e.Part, o, s.next-1)
 		}
-		s.next = o + 1
+		s.next, s.turn = o+1, j.turn
 		if o < 0 || o >= int64(len(part.seen)) {
 			j.fault("%s: partition %d: offset %d, but it ends at %d", j.member, e.Part, o, len(part.seen))
 			continue

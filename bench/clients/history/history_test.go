@@ -31,7 +31,7 @@ func honest() map[string][]spec.Event {
 }
 
 func TestHonestHistoryHasNoFault(t *testing.T) {
-	r := Judge(honest(), []int64{20}, key)
+	r := Judge(honest(), []int64{20}, key, nil)
 	if r.Count != 0 || r.Records != 20 || r.Reads != 25 || r.Repeats != 5 || r.Spells != 2 || r.Commits != 1 || r.Refused != 1 {
 		t.Fatalf("%+v", r)
 	}
@@ -43,12 +43,39 @@ func TestMemberMayGoOnWhereItStopped(t *testing.T) {
 	h := map[string][]spec.Event{
 		"a": {at("assigned", 1, 0), got(2, 0, 0, 10), at("revoked", 3, 0), at("assigned", 8, 0), got(9, 0, 10, 20)},
 	}
-	if r := Judge(h, []int64{20}, key); r.Count != 0 {
+	if r := Judge(h, []int64{20}, key, nil); r.Count != 0 {
 		t.Fatalf("%+v", r)
 	}
 	h["b"] = []spec.Event{at("assigned", 5, 0), got(6, 0, 0, 5), at("revoked", 7, 0)}
-	if r := Judge(h, []int64{20}, key); r.Count != 1 || !strings.Contains(r.Faults[0], "begins at 10, which nobody committed") {
+	if r := Judge(h, []int64{20}, key, nil); r.Count != 1 || !strings.Contains(r.Faults[0], "begins at 10, which nobody committed") {
 		t.Fatalf("%+v", r)
+	}
+}
+
+// TestStutter: the last record may come once more, first of all after a change of the assignment, and only from a client that stutters.
+func TestStutter(t *testing.T) {
+	turn := spec.Event{E: "assigned", T: 3, P: map[string]int64{}}
+	history := func(again spec.Event, between ...spec.Event) map[string][]spec.Event {
+		h := append([]spec.Event{at("assigned", 1, 0), got(2, 0, 0, 10)}, between...)
+		return map[string][]spec.Event{"a": append(h, again, got(6, 0, again.O[len(again.O)-1]+1, 20))}
+	}
+	stutters := map[string]bool{"a": true}
+	r := Judge(history(got(4, 0, 9, 15), turn), []int64{20}, key, stutters)
+	if r.Count != 0 || r.Stutter != 1 || r.Repeats != 1 {
+		t.Fatalf("%+v", r)
+	}
+	twice := got(4, 0, 9, 15)
+	twice.O, twice.K = append([]int64{9}, twice.O...), append([]string{"9"}, twice.K...)
+	for name, r := range map[string]*Report{
+		"the client does not stutter": Judge(history(got(4, 0, 9, 15), turn), []int64{20}, key, nil),
+		"two records":                 Judge(history(got(4, 0, 8, 15), turn), []int64{20}, key, stutters),
+		"without a change":            Judge(history(got(4, 0, 9, 15)), []int64{20}, key, stutters),
+		"twice after one change":      Judge(history(twice, turn), []int64{20}, key, stutters),
+		"a gap":                       Judge(history(got(4, 0, 11, 15), turn), []int64{20}, key, stutters),
+	} {
+		if r.Count == 0 {
+			t.Errorf("%s: no fault in %+v", name, r)
+		}
 	}
 }
 
@@ -103,7 +130,7 @@ func TestDoctoredHistoriesAreCaught(t *testing.T) {
 	} {
 		h := honest()
 		ends := c.change(h)
-		r := Judge(h, ends, key)
+		r := Judge(h, ends, key, nil)
 		if r.Count == 0 || !strings.Contains(strings.Join(r.Faults, "\n"), c.want) {
 			t.Errorf("%s: faults %q, want one with %q", c.name, r.Faults, c.want)
 		}

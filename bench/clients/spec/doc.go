@@ -11,7 +11,8 @@
 //
 // The commands:
 //
-//	info     client, version, codecs, assignors (eager, cooperative), static, plain (no idempotent producer), admin (names of operations)
+//	info     client, version, codecs, assignors (eager, cooperative), static, plain (no idempotent producer), stutters, admin (names
+//	         of operations)
 //	produce  write records From..From+Count-1 to Topic with Codec and acks=all, wait for all acknowledgements
 //	consume  read Topic from the beginning to the ends that the client finds, answer a sum per partition. Offsets must begin at 0
 //	         and have no gap, else it is an error

@@ -66,7 +66,8 @@ type Answer struct {
 	Codecs    []string `json:"codecs,omitempty"`
 	Assignors []string `json:"assignors,omitempty"`
 	Static    bool     `json:"static,omitempty"`
-	Plain     bool     `json:"plain,omitempty"` // it has no idempotent producer
+	Plain     bool     `json:"plain,omitempty"`    // it has no idempotent producer
+	Stutters  bool     `json:"stutters,omitempty"` // it may give a record twice when the assignment changes; see package history
 	Admin     []string `json:"admin,omitempty"`
 
 	Sums  []Sum `json:"sums,omitempty"`

@@ -41,6 +41,7 @@ def info(_):
         "codecs": ["none", "gzip", "snappy", "lz4", "zstd"],
         "assignors": ["eager", "cooperative"],
         "static": True,
+        "stutters": True,
         "admin": sorted(ADMIN),
     }
 
