@@ -302,13 +302,15 @@ func (p *Partition) checkpointKeys(upto penstock.Offset, seq uint64) bool {
 	return true
 }
 
-// trimKeys removes files of the index whose records are all gone. The caller holds w.
+// trimKeys removes files of the index whose records are all gone.
 func (p *Partition) trimKeys() {
 	k := p.keys.Load()
 	if k == nil {
 		return
 	}
+	p.mu.RLock()
 	first := int64(p.segs[0].base)
+	p.mu.RUnlock()
 	if err := k.x.Trim(func(i idx.Info) bool { return i.End < first }); err != nil {
 		p.log().Warn("index of keys not trimmed yet", "partition", p.id, "err", err)
 	}

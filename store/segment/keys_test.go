@@ -6,6 +6,7 @@ import (
 	"math"
 	"path"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -297,5 +298,64 @@ func TestKeysAllocations(t *testing.T) {
 	with, without := count(store.Config{IndexKeys: true}), count(store.Config{})
 	if with > without+6 { // of these most are the disk's in memory
 		t.Errorf("%v allocations an append, %v without keys", with, without)
+	}
+}
+
+// TestKeysTogether: look-ups, checkpoints, retention and switching go on beside appends; what is found has the key.
+func TestKeysTogether(t *testing.T) {
+	r := newRig(t, store.Config{IndexKeys: true, SegmentBytes: 4000, RetentionBytes: 20_000, RetentionAge: -1, FileDeleteDelay: -1})
+	r.s.o.KeySlots, r.s.o.KeyEntries = 16, 50
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	beside := func(do func() error) {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if err := do(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	beside(func() error {
+		return r.s.FindKey(rigID.Topic, "k1", 0, math.MaxInt64, 20, func(_ penstock.PartitionID, off penstock.Offset) bool {
+			if off%3 != 1 {
+				t.Errorf("k1 at %d", off)
+			}
+			return true
+		})
+	})
+	beside(r.s.Checkpoint)
+	for i := range 1500 {
+		r.put(r.p, 1000, fmt.Sprint("k", i%3))
+		if i%50 == 0 {
+			_, err := r.p.Retain(testNow(), penstock.Offset(i))
+			must(t, err)
+		}
+		if i%400 == 399 {
+			if err := r.p.Truncate(penstock.Offset(i + 1 - 3)); err != nil {
+				t.Fatal(err)
+			}
+			for k := range 3 {
+				r.put(r.p, 1000, fmt.Sprint("k", (i+1-3+k)%3))
+			}
+		}
+	}
+	close(done)
+	wg.Wait()
+	start, end := r.p.Bounds()
+	n := 0
+	for off := start; off < end; off++ {
+		if off%3 == 1 {
+			n++
+		}
+	}
+	if got := r.found("k1", 0, math.MaxInt64, math.MaxInt); len(got) != n {
+		t.Errorf("%d found, want %d: %v", len(got), n, got)
 	}
 }

@@ -159,6 +159,7 @@ func (p *Partition) SetStart(start penstock.Offset) error {
 // Retain deletes whole segments that the configuration no longer keeps: those below the start, those whose newest record is
 // too old, and the oldest while the partition is too large. A segment without timestamps does not grow old.
 func (p *Partition) Retain(now time.Time, limit penstock.Offset) (int64, error) {
+	defer p.trimKeys() // last: where a checkpoint is at the index it waits for that, and appends do not
 	p.w.Lock()
 	defer p.w.Unlock()
 	if err := p.ready(); err != nil {
@@ -227,7 +228,6 @@ func (p *Partition) retire(n int, now time.Time, delay time.Duration) (int64, er
 		p.w.files.epochs = true
 	}
 	p.unlink(now)
-	p.trimKeys()
 	return freed, nil
 }
 
