@@ -6,6 +6,7 @@ import (
 	"math"
 	"path"
 	"slices"
+	"sync"
 	"testing"
 
 	"penstock"
@@ -212,6 +213,61 @@ func TestRecordKeysSwitched(t *testing.T) {
 	torn = batchOf(record.Format{}, packed(append(torn.Bytes[:61:61], 1, 2, 3)))
 	if _, err := p.Append([]penstock.Batch{torn}, 0, 0); !errors.Is(err, penstock.ErrInvalidRecord) || errors.Is(err, penstock.ErrCorrupt) {
 		t.Errorf("a batch whose keys cannot be read: %v", err)
+	}
+	m.stop()
+}
+
+// TestRecordKeysTogether: look-ups, checkpoints and retention go on beside appends; what is found has the key.
+func TestRecordKeysTogether(t *testing.T) {
+	m := newKeyedMany(t, 0)
+	id := penstock.PartitionID{Topic: penstock.TopicID{1}}
+	p, err := m.s.Open(id, store.Config{IndexKeys: true, RetentionBytes: 20_000, RetentionAge: -1, FileDeleteDelay: -1})
+	m.must(err)
+	var wg sync.WaitGroup
+	done := make(chan struct{})
+	beside := func(do func() error) {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if err := do(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	beside(func() error {
+		return m.s.FindKey(id.Topic, "k1", 0, math.MaxInt64, 20, func(_ penstock.PartitionID, off penstock.Offset) bool {
+			if off%3 != 1 {
+				t.Errorf("k1 at %d", off)
+			}
+			return true
+		})
+	})
+	beside(m.s.Checkpoint)
+	for i := range 1500 {
+		_, err := p.Append([]penstock.Batch{keyBatch(1000, fmt.Sprint("k", i%3))}, 0, 0)
+		m.must(err)
+		if i%50 == 0 {
+			_, err := p.Retain(retainAt, penstock.Offset(i))
+			m.must(err)
+		}
+	}
+	close(done)
+	wg.Wait()
+	start, end := p.Bounds()
+	n := 0
+	for off := start; off < end; off++ {
+		if off%3 == 1 {
+			n++
+		}
+	}
+	if got := m.find(id.Topic, "k1", 0, math.MaxInt64, math.MaxInt); len(got) != n {
+		t.Errorf("%d found, want %d", len(got), n)
 	}
 	m.stop()
 }
