@@ -35,11 +35,11 @@ unit: ## unit tests of both modules
 	go -C bench test ./...
 
 race: ## the concurrent rooms under the race detector
-	go test -race -short ./disk/... ./store/... ./wire/... ./replica/... ./group/... ./kafka/... ./meta/...
+	go test -race -short ./disk/... ./store/... ./wire/... ./replica/... ./group/... ./kafka/... ./meta/... ./delay/... ./rocket/...
 
 short: build ## a short form of faults, clients, tools and bench
 	go -C bench run ./faults -penstock $(BIN) -short all
-	go -C bench run ./clients -penstock $(BIN) -short
+	go -C bench run ./clients -penstock $(BIN) -short -seed 777
 	go -C bench run ./tools -penstock $(BIN) -short
 	go -C bench run ./cmd/bench syscalls -penstock $(BIN) -short
 	go -C bench run ./rocket -penstock $(BIN) -short
