@@ -122,6 +122,7 @@ var directives = map[string]func(context.Context, *side, []string) error{
 	"!reads":     reads,
 	"!committed": committed,
 	"!close":     closeClient,
+	"!warm":      warm,
 }
 
 // keep keeps what a group of a pattern matched in the last output: !keep NAME PATTERN.
@@ -215,6 +216,22 @@ func committed(ctx context.Context, s *side, words []string) error {
 	}
 	q := offsetQuery{topic: words[2], queues: maxQueues, code: getCommitted, group: words[1]}
 	return q.until(ctx, s.addr, n)
+}
+
+// warm runs a command until it has sent a message: !warm COMMAND. On a busy machine the first producer of a JVM may not be ready within the three
+// seconds that a send has.
+func warm(ctx context.Context, s *side, words []string) error {
+	ctx, cancel := context.WithTimeout(ctx, arriveLimit)
+	defer cancel()
+	for ctx.Err() == nil {
+		if _, err := s.lines(ctx, step{line: strings.Join(words[1:], " "), words: words[1:]}); err != nil {
+			return err
+		}
+		if strings.Contains(s.last, "SEND_OK") {
+			return nil
+		}
+	}
+	return fmt.Errorf("nothing was sent: %w\n%s", ctx.Err(), s.last)
 }
 
 // closeClient ends a producer or consumer: !close NAME.
