@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"penstock/bench/broker"
+	"penstock/bench/suite"
 )
 
 const (
@@ -142,19 +143,19 @@ func runAdopt(ctx context.Context, b *bench) (_ string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("with Apache Kafka: %w", err)
 	}
-	copied := filepath.Join(b.dir, "copy")
-	if err := os.CopyFS(copied, os.DirFS(filepath.Join(b.dir, "apache", "logs"))); err != nil {
+	copied := filepath.Join(b.Dir, "copy")
+	if err := os.CopyFS(copied, os.DirFS(filepath.Join(b.Dir, "apache", "logs"))); err != nil {
 		return "", fmt.Errorf("copy the log directory: %w", err)
 	}
-	out, err := exec.CommandContext(ctx, b.binary, "adopt", copied, "--data", filepath.Join(b.dir, "data")).CombinedOutput()
+	out, err := exec.CommandContext(ctx, b.Binary, "adopt", copied, "--data", filepath.Join(b.Dir, "data")).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("penstock adopt: %w\n%s", err, out)
 	}
-	br, err := b.start(ctx, "data")
+	br, err := b.Start(ctx, "data")
 	if err != nil {
 		return "", err
 	}
-	defer b.stop(br, &err)
+	defer b.Stop(br, &err)
 	var records int64
 	hidden := "records of aborted transactions are hidden from readers of committed ones, as Kafka hides them"
 	for topic, w := range want {
@@ -173,7 +174,7 @@ func runAdopt(ctx context.Context, b *bench) (_ string, err error) {
 	if err := b.adoptedWrites(ctx, br.Kafka, want); err != nil {
 		return "", err
 	}
-	files, err := logFiles(filepath.Join(b.dir, "data"))
+	files, err := logFiles(filepath.Join(b.Dir, "data"))
 	if err != nil {
 		return "", err
 	}
@@ -181,8 +182,8 @@ func runAdopt(ctx context.Context, b *bench) (_ string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("adopted files: %w", err)
 	}
-	note("adopted: %s", d)
-	note("%s", hidden)
+	suite.Note("adopted: %s", d)
+	suite.Note("%s", hidden)
 	return fmt.Sprintf("a directory of Apache Kafka %s with %d topics, %d segments and %s records is served as Kafka served it: offsets, records, look-ups by time",
 		broker.ApacheVersion, len(want), d.Files[".log"], count(int(records))), nil
 }
@@ -210,11 +211,11 @@ func (b *bench) adoptedWrites(ctx context.Context, addr string, want map[string]
 
 // apacheWrites runs Apache Kafka, fills its log directory, takes a picture of each topic and stops it.
 func (b *bench) apacheWrites(ctx context.Context) (_ map[string]*picture, err error) {
-	dir := filepath.Join(b.dir, "apache")
+	dir := filepath.Join(b.Dir, "apache")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
-	k, err := broker.StartApache(ctx, broker.ApacheOptions{Jars: b.jars, Data: dir, Output: filepath.Join(b.dir, "apache.log")})
+	k, err := broker.StartApache(ctx, broker.ApacheOptions{Jars: b.jars, Data: dir, Output: filepath.Join(b.Dir, "apache.log")})
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"penstock/bench/clients/drive"
 	"penstock/bench/clients/spec"
+	"penstock/bench/suite"
 )
 
 const (
@@ -31,14 +32,14 @@ func runCodecs(ctx context.Context, b *bench) (_ string, err error) {
 		return "", err
 	}
 	n := int64(longCodecRecords)
-	if b.short {
+	if b.Short {
 		n = shortCodecRecords
 	}
-	br, err := b.start(ctx, "data", b.quick()...)
+	br, err := b.Start(ctx, "data", b.quick()...)
 	if err != nil {
 		return "", err
 	}
-	defer b.stop(br, &err)
+	defer b.Stop(br, &err)
 	base := time.Now().UnixMilli() - n
 	want := spec.Want(n, codecPartitions, base)
 	var topics []written
@@ -53,11 +54,11 @@ func runCodecs(ctx context.Context, b *bench) (_ string, err error) {
 		clients++
 		done, err := b.codecsOf(ctx, w, br.Kafka, n, base, want)
 		w.dismiss()
-		note("%s: %d codecs", c.Name, len(done))
+		suite.Note("%s: %d codecs", c.Name, len(done))
 		topics = append(topics, done...)
 		failed = errors.Join(failed, err)
 	}
-	if failed == nil && !b.short {
+	if failed == nil && !b.Short {
 		failed = b.cross(ctx, br.Kafka, topics, want)
 	}
 	if b.only == "" {
@@ -156,7 +157,7 @@ func (b *bench) cross(ctx context.Context, addr string, topics []written, want [
 		if err != nil {
 			result, failed = "FAILED", errors.Join(failed, err)
 		}
-		note("%s: read %d topics of others", c.Name, read)
+		suite.Note("%s: read %d topics of others", c.Name, read)
 		b.report(w, "read all others", int64(read)*longCodecRecords, result)
 	}
 	return failed
@@ -167,7 +168,7 @@ const ancient = "sarama@0.10"
 
 // refuses demands that a producer of the message formats 0 and 1 is refused, as by Kafka 4, and that nothing of it is stored.
 func (b *bench) refuses(ctx context.Context, addr string) error {
-	in, err := drive.NewInstaller(b.cache, b.sources)
+	in, err := drive.NewInstaller(b.Cache, b.sources)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"penstock/bench/screen"
+	"penstock/bench/suite"
 )
 
 const (
@@ -152,26 +153,26 @@ func runDump(ctx context.Context, b *bench) (_ string, err error) {
 	}
 	// Behind the end of a log that is synced in small pieces lie zeros, which the tool cannot read, for a second or two after its
 	// last append.
-	br, err := b.start(ctx, "data")
+	br, err := b.Start(ctx, "data")
 	if err != nil {
 		return "", err
 	}
 	stopped := false
 	defer func() {
 		if !stopped {
-			b.stop(br, &err)
+			b.Stop(br, &err)
 		}
 	}()
 	records, err := b.writeSegments(ctx, br.Kafka)
 	if err != nil {
 		return "", err
 	}
-	data := filepath.Join(b.dir, "data")
+	data := filepath.Join(b.Dir, "data")
 	live, err := b.dumpAtRest(ctx, data, records)
 	if err != nil {
 		return "", fmt.Errorf("files of a running broker: %w", err)
 	}
-	note("running: %s", live)
+	suite.Note("running: %s", live)
 	stopped = true
 	if err := br.Stop(); err != nil {
 		return "", err
@@ -180,7 +181,7 @@ func runDump(ctx context.Context, b *bench) (_ string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("files of a stopped broker: %w", err)
 	}
-	note("stopped: %s", still)
+	suite.Note("stopped: %s", still)
 	return fmt.Sprintf("DumpLogSegments --deep-iteration read %d files of a running and of a stopped broker without a complaint",
 		still.Files[".log"]+still.Files[".index"]+still.Files[".timeindex"]), nil
 }

@@ -37,14 +37,14 @@ func runExactly(ctx context.Context, b *bench) (_ string, err error) {
 		return "", err
 	}
 	kills := 10
-	if b.short {
+	if b.Short {
 		kills = 2
 	}
-	br, err := b.start(ctx, "data")
+	br, err := b.Start(ctx, "data")
 	if err != nil {
 		return "", err
 	}
-	defer func() { b.stop(br, &err) }()
+	defer func() { b.Stop(br, &err) }()
 	base := time.Now().UnixMilli()
 	var crew []*streamer
 	defer func() {

@@ -12,6 +12,7 @@ import (
 
 	"penstock/bench/clients/drive"
 	"penstock/bench/clients/spec"
+	"penstock/bench/suite"
 )
 
 const (
@@ -58,7 +59,7 @@ func (b *bench) fleet(ctx context.Context) ([]*drive.Client, error) {
 }
 
 func (b *bench) install(ctx context.Context) ([]*drive.Client, error) {
-	in, err := drive.NewInstaller(b.cache, b.sources)
+	in, err := drive.NewInstaller(b.Cache, b.sources)
 	if err != nil {
 		return nil, err
 	}
@@ -75,39 +76,39 @@ func (b *bench) install(ctx context.Context) ([]*drive.Client, error) {
 		switch {
 		case err == nil:
 			out = append(out, c)
-			note("%s is ready after %.1f s", c.Name, time.Since(begin).Seconds())
+			suite.Note("%s is ready after %.1f s", c.Name, time.Since(begin).Seconds())
 		case errors.Is(err, drive.ErrMissing):
 			b.rows = append(b.rows, row{c.Name, "", "", "", "NOT RUN"})
-			note("NOT RUN %v", err)
+			suite.Note("NOT RUN %v", err)
 			missing = errors.Join(missing, err)
 		default:
 			return nil, err
 		}
 	}
-	if missing != nil && !b.short {
-		return nil, fmt.Errorf("%w: %w", errCannotRun, missing)
+	if missing != nil && !b.Short {
+		return nil, fmt.Errorf("%w: %w", suite.ErrCannotRun, missing)
 	}
 	return out, nil
 }
 
 // wants reports whether a client was chosen: by name, or all; old versions are left out of the short form.
-func (o options) wants(c *drive.Client) bool {
-	if o.only == "" {
-		return !c.Old || !o.short
+func (b *bench) wants(c *drive.Client) bool {
+	if b.only == "" {
+		return !c.Old || !b.Short
 	}
-	return slices.Contains(strings.Split(o.only, ","), c.Name)
+	return slices.Contains(strings.Split(b.only, ","), c.Name)
 }
 
 // checkOnly complains of names of clients that do not exist.
-func (o options) checkOnly() error {
-	if o.only == "" {
+func (b *bench) checkOnly() error {
+	if b.only == "" {
 		return nil
 	}
 	var known []string
 	for _, c := range drive.Clients() {
 		known = append(known, c.Name)
 	}
-	for _, n := range strings.Split(o.only, ",") {
+	for _, n := range strings.Split(b.only, ",") {
 		if !slices.Contains(known, n) {
 			return fmt.Errorf("unknown client %q: want some of %s", n, strings.Join(known, ","))
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"penstock/bench/screen"
+	"penstock/bench/suite"
 )
 
 // codecs are Kafka's compressions by the names that both clients use.
@@ -228,11 +229,11 @@ func goSums(ctx context.Context, addr, topic string) ([]sum, error) {
 
 // runGo writes and reads with franz-go alone.
 func runGo(ctx context.Context, b *bench) (_ string, err error) {
-	br, err := b.start(ctx, "data")
+	br, err := b.Start(ctx, "data")
 	if err != nil {
 		return "", err
 	}
-	defer b.stop(br, &err)
+	defer b.Stop(br, &err)
 	for _, codec := range codecNames {
 		topic := "go-" + codec
 		if err := createTopic(ctx, br.Kafka, topic, b.partitions(), nil); err != nil {
@@ -250,7 +251,7 @@ func runGo(ctx context.Context, b *bench) (_ string, err error) {
 			return "", err
 		}
 		t := total(got)
-		note("franz-go %-6s %s records, %s, set %016x, order %016x", codec, screen.Count(t.Records), screen.Bytes(t.Bytes), t.Set, t.Order)
+		suite.Note("franz-go %-6s %s records, %s, set %016x, order %016x", codec, screen.Count(t.Records), screen.Bytes(t.Bytes), t.Set, t.Order)
 	}
 	return fmt.Sprintf("franz-go wrote and read %s records with each of %d codecs, sums equal", count(b.records), len(codecNames)), nil
 }

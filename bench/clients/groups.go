@@ -20,6 +20,7 @@ import (
 	"penstock/bench/clients/history"
 	"penstock/bench/clients/spec"
 	"penstock/bench/screen"
+	"penstock/bench/suite"
 )
 
 const (
@@ -96,7 +97,7 @@ func runGroups(ctx context.Context, b *bench) (_ string, err error) {
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano()) % 1_000_000
 	}
-	note("groups: seed %d", seed)
+	suite.Note("groups: seed %d", seed)
 	f := b.feed(ctx, br.Kafka)
 	defer f.stop()
 	var companies []*company
@@ -198,7 +199,7 @@ func groupKey(p int, o int64) string { return strconv.FormatInt(o*groupPartition
 func (b *bench) churnAll(ctx context.Context, companies []*company) error {
 	last := b.churn
 	if last == 0 {
-		if last = 2 * time.Minute; b.short {
+		if last = 2 * time.Minute; b.Short {
 			last = 10 * time.Second
 		}
 	}
@@ -366,11 +367,11 @@ func (c *company) finish(ctx context.Context, ends []int64) (string, error) {
 		}
 	}
 	for text, n := range why {
-		note("%s: %d commits refused, %.200s", c.name, n, text)
+		suite.Note("%s: %d commits refused, %.200s", c.name, n, text)
 	}
 	r := history.Judge(histories, ends, groupKey, stutters)
 	if r.Stutter > 0 {
-		note("%s: %d records came twice from clients that stutter", c.name, r.Stutter)
+		suite.Note("%s: %d records came twice from clients that stutter", c.name, r.Stutter)
 	}
 	var failed error
 	if r.Count > 0 {
@@ -399,7 +400,7 @@ func (c *company) trouble() {
 	for _, m := range c.all {
 		events := m.told()
 		for _, e := range events[max(0, len(events)-3):] {
-			note("%s: %s %v %s", m.name, e.E, e.P, e.Text)
+			suite.Note("%s: %s %v %s", m.name, e.E, e.P, e.Text)
 		}
 	}
 }

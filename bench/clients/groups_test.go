@@ -32,13 +32,14 @@ func TestGroupKeyIsTheRecordsNumber(t *testing.T) {
 }
 
 func TestOnlyNamesKnownClients(t *testing.T) {
-	if err := (options{only: "java,kafkajs"}).checkOnly(); err != nil {
+	if err := (&bench{only: "java,kafkajs"}).checkOnly(); err != nil {
 		t.Fatal(err)
 	}
-	if (options{only: "java,jva"}).checkOnly() == nil {
+	if (&bench{only: "java,jva"}).checkOnly() == nil {
 		t.Fatal("a client that does not exist is taken")
 	}
-	short, one := options{short: true}, options{short: true, only: "sarama@2.1"}
+	short, one := &bench{}, &bench{only: "sarama@2.1"}
+	short.Short, one.Short = true, true
 	for _, c := range drive.Clients() {
 		if short.wants(c) == c.Old || one.wants(c) != (c.Name == "sarama@2.1") {
 			t.Errorf("%s: %v, %v", c.Name, short.wants(c), one.wants(c))

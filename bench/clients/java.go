@@ -17,6 +17,7 @@ import (
 
 	"penstock/bench/broker"
 	"penstock/bench/screen"
+	"penstock/bench/suite"
 )
 
 // The tools, by class.
@@ -172,13 +173,13 @@ func runJava(ctx context.Context, b *bench) (_ string, err error) {
 	if err := b.needJava(ctx); err != nil {
 		return "", err
 	}
-	br, err := b.start(ctx, "data")
+	br, err := b.Start(ctx, "data")
 	if err != nil {
 		return "", err
 	}
-	defer b.stop(br, &err)
+	defer b.Stop(br, &err)
 	codecs := codecNames[:]
-	if b.short {
+	if b.Short {
 		codecs = []string{"none", "zstd"} // part codecs has the Java client do the others
 	}
 	bar := screen.NewBar(int64(3*len(codecs)), "Java tools", false)
@@ -198,7 +199,7 @@ func runJava(ctx context.Context, b *bench) (_ string, err error) {
 			sums = append(sums, s)
 			bar.Add(1)
 		}
-		note("%-6s franz-go to Java %s records, order %016x; Java to both %s, order %016x", codec,
+		suite.Note("%-6s franz-go to Java %s records, order %016x; Java to both %s, order %016x", codec,
 			screen.Count(sums[0].Records), sums[0].Order, screen.Count(sums[1].Records), sums[1].Order)
 	}
 	return fmt.Sprintf("ProducerPerformance, ConsoleConsumer and GetOffsetShell %s: %s records each way with each of %d codecs, sums equal to franz-go's",

@@ -29,7 +29,7 @@ func (b *bench) restarts(ctx context.Context, addr string, fleet []*drive.Client
 	var failed error
 	n := 0
 	gate := make(chan struct{}, 2) // starting a driver is work for a processor
-	if b.short {
+	if b.Short {
 		fleet = fleet[:min(2, len(fleet))]
 	}
 	for _, c := range fleet {
