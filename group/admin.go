@@ -149,7 +149,9 @@ func (c *Coordinator) deleteOffsets(name string, which []DeleteOffset, answer fu
 			d.Err = ErrSubscribed
 		}
 		if d.Err == nil {
-			asked[place{d.Topic, d.Partition}] = true
+			p := place{d.Topic, d.Partition}
+			asked[p] = true
+			c.notes.forget(name, p)
 		}
 	}
 	g.erase(g.places(func(p place) bool { return asked[p] }), false, answer)

@@ -214,6 +214,33 @@ func TestNotes(t *testing.T) {
 	r.stop(false)
 }
 
+// TestNotesDeleted deletes an offset of which something newer is noted: neither comes back.
+func TestNotesDeleted(t *testing.T) {
+	r := start(t, nil, nil, nil, nil).loaded()
+	for n := range int32(2) {
+		r.note("g", n, 5)
+	}
+	r.must(r.notes.flush(context.Background()))
+	for n := range int32(2) {
+		r.note("g", n, 6)
+	}
+	done := make(chan error, 1)
+	r.DeleteOffsets("g", []DeleteOffset{{Topic: "t", Partition: 1}}, func(err error) { done <- err })
+	r.must(<-done)
+	for range 2 {
+		got := map[int32]penstock.Offset{}
+		r.must(r.Read("g", nil, func(_ string, n int32, o Committed, ok bool) {
+			if ok {
+				got[n] = o.Offset
+			}
+		}))
+		if want := map[int32]penstock.Offset{0: 6}; !maps.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+		r.must(r.notes.flush(context.Background()))
+	}
+}
+
 // TestNotesRead: whoever reads a group's offsets is shown what is noted, at once. A group that Kafka's members take over before that is committed keeps it,
 // until they commit something themselves.
 func TestNotesRead(t *testing.T) {

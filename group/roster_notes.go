@@ -274,6 +274,15 @@ func (n *notes) drop(name string, some []CommitOffset) {
 	}
 }
 
+// forget takes out what is noted of one place: its offset is deleted.
+func (n *notes) forget(name string, p place) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.dirty[name][p] != nil {
+		n.remove(name, p)
+	}
+}
+
 // dropAll takes out all notes of a group.
 func (n *notes) dropAll(name string) {
 	n.mu.Lock()
