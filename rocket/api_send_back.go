@@ -143,7 +143,7 @@ func (s *session) storeBack(ctx context.Context, t ticket, m *message.Message, r
 	if err != nil {
 		return codeOf(err), err.Error()
 	}
-	p := f.partition(to, stored)
+	p := f.opened(ctx, to, stored)
 	if p == nil {
 		return codeServiceNotAvailable, fmt.Sprintf("queue %d of topic %s is not open here: try again", stored, to.name)
 	}

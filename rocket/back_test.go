@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -185,5 +186,35 @@ func TestRetryToDeadLetter(t *testing.T) {
 	}
 	if h.end(retryPrefix+"G") != 16 {
 		t.Error("it comes again although it is dead")
+	}
+}
+
+// slowPartitions opens each partition of a topic only after it was asked for some times.
+type slowPartitions struct {
+	Partitions
+	slow atomic.Pointer[penstock.TopicID]
+	left atomic.Int32
+}
+
+func (s *slowPartitions) Partition(id penstock.PartitionID) *replica.Partition {
+	if slow := s.slow.Load(); slow != nil && *slow == id.Topic && s.left.Add(-1) >= 0 {
+		return nil
+	}
+	return s.Partitions.Partition(id)
+}
+
+// TestDeadLetterWaits: a message that becomes a dead letter while the topic of dead letters is still being opened is not refused.
+func TestDeadLetterWaits(t *testing.T) {
+	slow := &slowPartitions{}
+	h := build(t, "", func(o *Options) { slow.Partitions, o.Partitions = o.Partitions, slow })
+	h.topic("T", 1, nil)
+	dead := h.topic("%DLQ%G", 1, nil)
+	c := dial(t, h.addr, remoting.JSON)
+	c.body(310, sendV2("T", 0, ""), "body")
+	slow.left.Store(5)
+	slow.slow.Store(&dead.ID)
+	c.body(36, back(h.all("T", 0)[0], -1), "")
+	if got := h.all("%DLQ%G", 0); len(got) != 1 || slow.left.Load() >= 0 {
+		t.Errorf("%d dead letters, %d looks left", len(got), slow.left.Load())
 	}
 }

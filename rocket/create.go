@@ -9,6 +9,7 @@ import (
 
 	"penstock"
 	"penstock/meta"
+	"penstock/replica"
 )
 
 // makeTopic creates a topic of messages, and returns when there is a route to it. That somebody else creates it is fine.
@@ -40,6 +41,26 @@ func (f *Front) seeTopic(ctx context.Context, name string) bool {
 		}
 	}
 	return true
+}
+
+// opened is the partition of a queue, which is waited for while it is being opened: who creates a topic gets his answer after that, who finds it created
+// may be before. It is nil if the partition does not open in time. There are clients that take no refusal of what they send back (rocketmq-client-go looks
+// only at whether there was an answer), so that a message that becomes the second dead letter of its group would be lost.
+func (f *Front) opened(ctx context.Context, r *route, queue int32) *replica.Partition {
+	ctx, cancel := context.WithTimeout(ctx, f.o.Limits.ControlTime/4)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if p := f.partition(r, queue); p != nil {
+			return p
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
 }
 
 // template returns how many queues a topic created by sending to a default topic may have, 0 if none may be created so. The default topics of
