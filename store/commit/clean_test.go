@@ -336,3 +336,30 @@ func TestAheadConcurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestTrimUnwritten: entries that are given up before they were written make no file of the queue afterwards that was removed.
+func TestTrimUnwritten(t *testing.T) {
+	for others := range 24 { // so that files of the log begin at other entries
+		m := newMany(t, message.Format{}, 2)
+		for range others {
+			m.append(1)
+		}
+		for range 121 {
+			m.append(0)
+			p := m.ps[0]
+			m.must(p.SetStart(p.end))
+			_, err := p.Retain(retainAt, p.end)
+			m.must(err)
+		}
+		m.must(m.s.Checkpoint())
+		p := m.ps[0]
+		es, err := m.d.ReadDir(p.dir)
+		m.must(err)
+		for _, e := range es {
+			if at, ok := parseDigits(e.Name); ok && at < p.q.first/suiteEntries*suiteEntries*p.st.entrySize() {
+				t.Errorf("%d others: file %s is there, the queue begins at entry %d", others, e.Name, p.q.first)
+			}
+		}
+		m.stop()
+	}
+}

@@ -95,6 +95,10 @@ func (p *Partition) giveUp(n int) error {
 	if err := p.writeFacts(f); err != nil {
 		return err
 	}
+	if p.q.flushed < idx {
+		// Else a later flush would make a file again that is removed below. Where it fails, as on a full disk, room is made all the same.
+		_ = p.flush()
+	}
 	p.mu.Lock()
 	old := p.q.first
 	p.gen++
