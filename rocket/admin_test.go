@@ -242,8 +242,7 @@ func TestInflight(t *testing.T) {
 
 // TestQueryByKey has the newest messages of a key chosen, and sent in the order in which they were stored.
 func TestQueryByKey(t *testing.T) {
-	var h *house
-	h = build(t, "", func(o *Options) {
+	h := build(t, "", func(o *Options) {
 		// Newest first, as the index has them: of all queues, since each has one message.
 		o.FindKey = func(id penstock.TopicID, _ string, _, _ penstock.Timestamp, _ int, f func(penstock.PartitionID, penstock.Offset) bool) error {
 			for queue := int32(3); queue >= 0 && f(penstock.PartitionID{Topic: id, Partition: queue}, 0); queue-- {

@@ -55,7 +55,7 @@ func runPrograms(ctx context.Context, b *bench) (_ string, err error) {
 	}
 	defer func() { err = errors.Join(err, t.end()) }()
 	if err := b.produceAlone(ctx, t); err != nil {
-		return "", fmt.Errorf("Producer: %w", err)
+		return "", fmt.Errorf("program Producer: %w", err)
 	}
 	batches, err := b.program(t, "BatchProducer", "-b", strconv.Itoa(programBatch), "-w", "1", "-ri", "2000")
 	if err != nil {
