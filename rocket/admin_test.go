@@ -8,9 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"penstock"
 	"penstock/group"
 	"penstock/meta"
+	"penstock/metric"
 	"penstock/rocket/remoting"
 )
 
@@ -268,6 +271,38 @@ func TestQueryByKey(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("at most %s: %q, want %q", most, got, want)
 		}
+	}
+}
+
+// TestQueryRecordsByKey looks for records of Kafka's by key, as messages: of those of the same hash only these that have the key.
+func TestQueryRecordsByKey(t *testing.T) {
+	h := build(t, "", func(o *Options) {
+		o.FindKey = func(id penstock.TopicID, _ string, _, _ penstock.Timestamp, _ int, f func(penstock.PartitionID, penstock.Offset) bool) error {
+			for at := penstock.Offset(3); at >= 0 && f(penstock.PartitionID{Topic: id}, at); at-- {
+			}
+			return nil
+		}
+	})
+	topic := h.recordTopic("t", 1, nil)
+	h.produce(topic, 0, kgo.ZstdCompression(), &kgo.Record{Key: []byte("k"), Value: []byte("one")}, &kgo.Record{Key: []byte("other"), Value: []byte("two")},
+		&kgo.Record{Key: []byte("a k"), Value: []byte("three")}, &kgo.Record{Value: []byte("four")})
+	c := dial(t, h.addr, remoting.JSON)
+	ask := func(most string) *reply {
+		return c.ask(12, fields{"topic": "t", "key": "k", "maxNum": most, "beginTimestamp": "0", "endTimestamp": "9000000000000000000"}, nil)
+	}
+	for most, want := range map[string]string{"9": "one three", "1": "three"} {
+		r := ask(most)
+		if got := r.bodies(t); got != want {
+			t.Errorf("at most %s: %q, want %q", most, got, want)
+		}
+		if ms := r.messages(t); ms[0].Position == 0 || property(ms[len(ms)-1], "KEYS") != "a k" {
+			t.Errorf("%+v", ms)
+		}
+	}
+	if lines := h.account.Lines(); !slices.ContainsFunc(lines, func(l metric.CopyLine) bool {
+		return l.Topic == "t" && l.Reason == metric.ReasonConverted.String() && l.Bytes > 0
+	}) {
+		t.Errorf("not in the copy account: %+v", lines)
 	}
 }
 

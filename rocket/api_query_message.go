@@ -6,10 +6,13 @@ package rocket
 import (
 	"bytes"
 	"cmp"
+	"net/netip"
 	"slices"
 
 	"penstock"
 	"penstock/message"
+	"penstock/metric"
+	"penstock/replica"
 	"penstock/rocket/remoting"
 	"penstock/wire"
 )
@@ -33,7 +36,8 @@ type found struct {
 }
 
 type foundMessage struct {
-	extents []penstock.Extent
+	extents []penstock.Extent // of a message that is stored as one
+	made    []byte            // of a record
 	at      penstock.Timestamp
 	where   penstock.Position
 }
@@ -66,13 +70,13 @@ func queryMessage(s *session, r *request) {
 	// It reads the disk: not in the reader.
 	go func() {
 		defer s.front.contain(s.conn)
-		got, err := s.front.query(route, key, penstock.Timestamp(from), penstock.Timestamp(to), int(min(most, maxFound)))
+		got, err := s.front.query(route, key, penstock.Timestamp(from), penstock.Timestamp(to), int(min(most, maxFound)), s.store)
 		s.front.answerQuery(s, t, route, &got, err)
 	}()
 }
 
-// query looks for messages. What is found is the caller's to spend.
-func (f *Front) query(r *route, key string, from, to penstock.Timestamp, most int) (found, error) {
+// query looks for messages, or for records, if their topic has an index of keys. What is found is the caller's to spend. Records are told as stored by host.
+func (f *Front) query(r *route, key string, from, to penstock.Timestamp, most int, host netip.AddrPort) (found, error) {
 	var got found
 	err := f.o.FindKey(r.id, key, from, to, maxLooked, func(id penstock.PartitionID, at penstock.Offset) bool {
 		if len(got.list) >= most {
@@ -82,24 +86,21 @@ func (f *Front) query(r *route, key string, from, to penstock.Timestamp, most in
 		if p == nil {
 			return true
 		}
-		m, err := f.message(p, at)
-		if err != nil || !hasKey(m.Properties, key) || m.StoreTime < from || m.StoreTime > to {
-			return true // another key of the same hash, or gone meanwhile
-		}
-		e, err := f.one(p, at)
+		one, m, err := f.foundAt(r, p, at, host)
 		if err != nil {
+			return true // gone meanwhile
+		}
+		if !hasKey(m.Properties, key) || m.StoreTime < from || m.StoreTime > to { // another key of the same hash
+			one.release()
 			return true
 		}
-		var n int64
-		for _, x := range e {
-			n += x.Len
-		}
+		n := one.size()
 		if got.bytes+n > f.o.Limits.PullBytes {
-			penstock.ReleaseAll(e)
+			one.release()
 			return false
 		}
 		got.bytes += n
-		got.list = append(got.list, foundMessage{e, m.StoreTime, m.Position})
+		got.list = append(got.list, one)
 		if m.StoreTime >= got.at {
 			got.at, got.last = m.StoreTime, m.Position
 		}
@@ -107,6 +108,29 @@ func (f *Front) query(r *route, key string, from, to penstock.Timestamp, most in
 	})
 	got.sort()
 	return got, err
+}
+
+// foundAt is the message, or the record as a message, at an offset. The caller releases or spends it.
+func (f *Front) foundAt(r *route, p *replica.Partition, at penstock.Offset, host netip.AddrPort) (one foundMessage, m message.Message, err error) {
+	if r.native {
+		if m, err = f.message(p, at); err == nil {
+			one.extents, err = f.one(p, at)
+		}
+	} else if one.made, err = f.recordMessage(r, p, at, host); err == nil {
+		m, err = message.Parse(one.made)
+	}
+	one.at, one.where = m.StoreTime, m.Position
+	return one, m, err
+}
+
+func (m *foundMessage) release() { penstock.ReleaseAll(m.extents) }
+
+func (m *foundMessage) size() int64 {
+	n := int64(len(m.made))
+	for _, x := range m.extents {
+		n += x.Len
+	}
+	return n
 }
 
 // hasKey reports whether a message has the key, as one of its keys or as its unique id.
@@ -136,13 +160,18 @@ func (f *Front) answerQuery(s *session, t ticket, r *route, got *found, err erro
 	w.Int("indexLastUpdateTimestamp", int64(got.at))
 	w.Int("indexLastUpdatePhyoffset", int64(got.last))
 	a.B = w.End()
-	for _, m := range got.list {
+	for i := range got.list {
+		m := &got.list[i]
+		if result != codeSuccess {
+			m.release()
+			continue
+		}
 		for _, e := range m.extents {
-			if result != codeSuccess {
-				e.Release()
-				continue
-			}
 			a.Attach(e, r.out)
+		}
+		if len(m.made) > 0 {
+			a.B = append(a.B, m.made...)
+			a.Copied(len(m.made), metric.ReasonConverted, r.out)
 		}
 	}
 	f.send(t, result, a)
