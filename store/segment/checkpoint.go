@@ -258,7 +258,7 @@ func (p *Partition) endCheckpoint(point facts, seq uint64) (gone bool, err error
 }
 
 // Close makes everything durable, writes indexes, checkpoint and marker, and closes. Where that fails the files are closed nevertheless, and the
-// next start recovers.
+// next start recovers; likewise where the last stop was not clean and a partition was not opened since: nobody has looked at its end.
 func (s *Store) Close() error {
 	s.checking.Lock()
 	defer s.checking.Unlock()
@@ -275,7 +275,11 @@ func (s *Store) Close() error {
 		if err = s.checkpoint(ps, true); err == nil {
 			err = s.numbers.settle(s)
 		}
+		var known bool
 		if err == nil {
+			known, err = s.known(ps)
+		}
+		if known {
 			err = s.d.WriteFile(s.name(cleanFile), appendClean(nil, s.seq.Load()))
 		}
 	}
@@ -294,6 +298,28 @@ func (s *Store) Close() error {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
+}
+
+// known reports whether of all partitions on the disk it is known how far they are whole: those opened, or all if the last stop was clean.
+func (s *Store) known(opened []*Partition) (bool, error) {
+	if s.clean {
+		return true, nil
+	}
+	ids, err := s.List()
+	if err != nil {
+		return false, err
+	}
+	seen := make(map[penstock.PartitionID]bool, len(opened))
+	for _, p := range opened {
+		seen[p.id] = true
+	}
+	for _, id := range ids {
+		if !seen[id] {
+			s.o.Logger.Info("the last stop was not clean, and not all partitions were opened since: the next start recovers them", "partition", id)
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // release closes the partition's files. The caller holds w, or is the only one who knows p.

@@ -1,9 +1,11 @@
 package segment
 
 import (
+	"errors"
 	"testing"
 
 	"penstock"
+	"penstock/disk"
 	"penstock/store"
 )
 
@@ -116,5 +118,24 @@ func TestCheckpointAtRest(t *testing.T) {
 	r.open()
 	if !r.s.Clean() {
 		t.Error("a stop after checkpoints at rest is not clean")
+	}
+}
+
+// TestUnopenedStaysUnclean: a store that was killed and opened without its partitions, as by a tool, does not say that its stop was clean: nobody has seen
+// whether they are whole.
+func TestUnopenedStaysUnclean(t *testing.T) {
+	r := newRig(t, store.Config{})
+	r.add(3)
+	r.fs = r.fs.Kill()
+	d := disk.New(r.fs, disk.Options{})
+	s, err := New(d, r.format(), Options{})
+	must(t, err)
+	must(t, errors.Join(s.Close(), d.Close()))
+	for _, clean := range []bool{false, true} {
+		r.open()
+		if r.s.Clean() != clean {
+			t.Errorf("clean: %v, want %v", r.s.Clean(), clean)
+		}
+		r.stop()
 	}
 }
