@@ -48,9 +48,9 @@ faults: build ## the long fault loops: crash seeds, kill -9, power cuts, full di
 	STORETEST_SEEDS=100000 go test -count=1 -timeout 60m ./disk ./store/... ./replica ./group
 	go -C bench run ./faults -penstock $(BIN) all
 
-clients: build ## prove it with unchanged clients of Kafka and RocketMQ, and RocketMQ's own broker on our store; bench/README.md says what it installs (needs Java, Maven, Python, Node)
+clients: build ## prove it with unchanged clients of Kafka and RocketMQ, mqadmin, and RocketMQ's own broker on our store; bench/README.md says what it installs (needs Java, Maven, Python, Node)
 	go -C bench run ./clients -penstock $(BIN)
-	go -C bench run ./rocket -penstock $(BIN) clients programs kill store
+	go -C bench run ./rocket -penstock $(BIN) all
 
 rocket: build ## RocketMQ's mqadmin against penstock and a real RocketMQ (needs Java and Maven, 4 minutes)
 	go -C bench run ./rocket -penstock $(BIN) -doc ../docs/rocketmq-tools.md tools

@@ -44,7 +44,7 @@ type outcome struct {
 func runClients(ctx context.Context, b *bench) (string, error) {
 	var all []outcome
 	for _, on := range []string{"real", "penstock"} {
-		if b.on != "" && b.on != on || b.on == "" && b.short && on == "real" {
+		if b.on != "" && b.on != on || b.on == "" && b.Short && on == "real" {
 			continue
 		}
 		got, err := b.playOn(ctx, on)
@@ -86,7 +86,7 @@ func (b *bench) playOn(ctx context.Context, on string) (all []outcome, err error
 
 // playWith plays all scenarios with one client.
 func (b *bench) playWith(ctx context.Context, t *target, c client) ([]outcome, error) {
-	d, err := b.hire(ctx, c, fmt.Sprintf("%s/%s-%s", b.dir, t.name, c.name))
+	d, err := b.hire(ctx, c, fmt.Sprintf("%s/%s-%s", b.Dir, t.name, c.name))
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (b *bench) playWith(ctx context.Context, t *target, c client) ([]outcome, e
 	var crew sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
 	for _, s := range scenarios() {
-		if b.short && (!s.short || c.goes && s.slow) || c.goes && !s.goes || !b.run.MatchString(s.name) {
+		if b.Short && (!s.short || c.goes && s.slow) || c.goes && !s.goes || !b.run.MatchString(s.name) {
 			continue
 		}
 		slots <- struct{}{}
@@ -115,7 +115,7 @@ func (b *bench) playWith(ctx context.Context, t *target, c client) ([]outcome, e
 func (b *bench) play(ctx context.Context, t *target, d *talk.Driver, s scenario) outcome {
 	ctx, cancel := context.WithTimeout(ctx, scenarioLimit)
 	defer cancel()
-	st := &stage{ctx: ctx, t: t, d: d, name: s.name + "-" + d.Client, short: b.short, facts: map[string]string{}}
+	st := &stage{ctx: ctx, t: t, d: d, name: s.name + "-" + d.Client, short: b.Short, facts: map[string]string{}}
 	o := outcome{scenario: s.name, client: d.Client, version: d.Version, on: t.name, facts: st.facts}
 	begin := time.Now()
 	o.count, o.err = s.play(st)

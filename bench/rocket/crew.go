@@ -56,11 +56,11 @@ func fleetNames() string {
 }
 
 // wants reports whether a client was chosen.
-func (o options) wants(c client) bool {
-	if o.only == "" {
-		return c.short || !o.short
+func (b *bench) wants(c client) bool {
+	if b.only == "" {
+		return c.short || !b.Short
 	}
-	return slices.Contains(strings.Split(o.only, ","), c.name)
+	return slices.Contains(strings.Split(b.only, ","), c.name)
 }
 
 // hire compiles what a client's driver needs and starts it; files that it writes go below dir.
@@ -145,7 +145,7 @@ type target struct {
 
 // real starts RocketMQ itself.
 func (b *bench) real(ctx context.Context, config ...string) (*target, error) {
-	data, err := os.MkdirTemp(b.dir, "real-")
+	data, err := os.MkdirTemp(b.Dir, "real-")
 	if err != nil {
 		return nil, err
 	}
@@ -162,10 +162,10 @@ func (b *bench) ours(ctx context.Context, args ...string) (*target, error) {
 		args = append(args, "--set", "rocket.layout="+b.layout)
 	}
 	br, err := broker.Start(ctx, broker.Options{
-		Binary: b.binary, Data: filepath.Join(b.dir, "penstock"), Output: filepath.Join(b.dir, "penstock.log"), Args: args, WithRocket: true,
+		Binary: b.Binary, Data: filepath.Join(b.Dir, "penstock"), Output: filepath.Join(b.Dir, "penstock.log"), Args: args, WithRocket: true,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &target{name: "penstock", names: br.NameServer, addr: br.Rocket, pid: br.PID, end: br.Stop, tail: br.Tail, broker: br, data: filepath.Join(b.dir, "penstock")}, nil
+	return &target{name: "penstock", names: br.NameServer, addr: br.Rocket, pid: br.PID, end: br.Stop, tail: br.Tail, broker: br, data: filepath.Join(b.Dir, "penstock")}, nil
 }

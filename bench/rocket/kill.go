@@ -33,7 +33,7 @@ type lot struct {
 // acknowledged must lie where its sender was told, once, in the order in which it was sent, and must have reached the consumers.
 func runKill(ctx context.Context, b *bench) (string, error) {
 	kills := 20
-	if b.short {
+	if b.Short {
 		kills = 2
 	}
 	t, err := b.ours(ctx)
@@ -47,7 +47,7 @@ func runKill(ctx context.Context, b *bench) (string, error) {
 		if !b.wants(c) {
 			continue
 		}
-		d, err := b.hire(ctx, c, fmt.Sprintf("%s/kill-%s", b.dir, c.name))
+		d, err := b.hire(ctx, c, fmt.Sprintf("%s/kill-%s", b.Dir, c.name))
 		if err != nil {
 			return "", err
 		}

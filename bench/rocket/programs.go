@@ -192,7 +192,7 @@ func (p *program) output() string {
 
 // program starts a benchmark program on the topic.
 func (b *bench) program(t *target, name string, args ...string) (*program, error) {
-	home := filepath.Join(b.dir, strings.ToLower(name))
+	home := filepath.Join(b.Dir, strings.ToLower(name))
 	classes := filepath.Join(home, "classes")
 	if err := os.MkdirAll(classes, 0o755); err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 
 	"penstock/bench/broker"
 	"penstock/bench/compare"
+	"penstock/bench/suite"
 )
 
 // Sizes of files, small enough that the log and the index have several, and the same for both brokers.
@@ -65,7 +66,7 @@ func journeys(b *bench) []*journey {
 		ways = [][]stop{{real, real}}
 	case b.on == "penstock":
 		ways = [][]stop{{ours, ours}}
-	case b.short:
+	case b.Short:
 		ways = [][]stop{{ours, real, ours}}
 	default:
 		ways = [][]stop{{ours, real, ours}, {real, ours, real}, {killed, ours}}
@@ -76,7 +77,7 @@ func journeys(b *bench) []*journey {
 		if !b.run.MatchString(fmt.Sprint(w)) {
 			continue
 		}
-		all = append(all, &journey{bench: b, name: name, stops: w, dir: filepath.Join(b.dir, name)})
+		all = append(all, &journey{bench: b, name: name, stops: w, dir: filepath.Join(b.Dir, name)})
 	}
 	return all
 }
@@ -113,7 +114,7 @@ func (j *journey) run(ctx context.Context) (messages int, err error) {
 		defer dismiss(d)
 		j.hands = append(j.hands, newHand(j, c, d))
 	}
-	if !j.short {
+	if !j.Short {
 		if j.jvm, err = j.adminJVM(j.name + "-admin"); err != nil {
 			return 0, err
 		}
@@ -184,7 +185,7 @@ func (j *journey) visit(ctx context.Context, i int, s stop) (err error) {
 // took says with -v what took how long.
 func (j *journey) took(began time.Time, format string, args ...any) {
 	if j.verbose {
-		note("%s %s: %s", j.name, fmt.Sprintf(format, args...), time.Since(began).Round(time.Millisecond))
+		suite.Note("%s %s: %s", j.name, fmt.Sprintf(format, args...), time.Since(began).Round(time.Millisecond))
 	}
 }
 
@@ -201,12 +202,12 @@ func (j *journey) carry(ctx context.Context, i int, from *stop, to stop) error {
 	if from.real {
 		args = []string{"rocketmq", "import", filepath.Join(was, "store"), "--data", j.data}
 	}
-	out, err := exec.CommandContext(ctx, j.binary, args...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, j.Binary, args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("penstock %v: %w\n%s", args, err, out)
 	}
 	if j.verbose {
-		note("%s", out)
+		suite.Note("%s", out)
 	}
 	return nil
 }
@@ -232,7 +233,7 @@ func (j *journey) start(ctx context.Context, s stop) (*target, error) {
 		return &target{name: "real", names: r.NameServer, addr: r.Addr, pid: r.Broker.PID, end: end, tail: r.Broker.Tail, data: j.data}, nil
 	}
 	br, err := broker.Start(ctx, broker.Options{
-		Binary: j.binary, Data: j.data, Output: filepath.Join(j.dir, "penstock.log"), WithRocket: true, Rocket: j.addr, NameServer: j.names,
+		Binary: j.Binary, Data: j.data, Output: filepath.Join(j.dir, "penstock.log"), WithRocket: true, Rocket: j.addr, NameServer: j.names,
 		Args: []string{
 			"--set", fmt.Sprint("commit.file.bytes=", storeFile), "--set", fmt.Sprint("rocket.index.slots=", storeSlots),
 			"--set", fmt.Sprint("rocket.index.entries=", storeEntries),

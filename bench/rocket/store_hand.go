@@ -78,7 +78,7 @@ func (h *hand) count() int {
 func (h *hand) visit(ctx context.Context, t *target, i int, sure bool) error {
 	ctx, cancel := context.WithTimeout(ctx, scenarioLimit)
 	defer cancel()
-	h.s = &stage{ctx: ctx, t: t, d: h.d, name: fmt.Sprintf("%s-%d", h.name, i), short: h.j.short, facts: map[string]string{}}
+	h.s = &stage{ctx: ctx, t: t, d: h.d, name: fmt.Sprintf("%s-%d", h.name, i), short: h.j.Short, facts: map[string]string{}}
 	defer h.close(i)
 	p := talk.Command{Op: "producer", Name: "p", Group: h.group("p")}
 	if i%2 == 0 {
