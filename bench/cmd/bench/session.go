@@ -133,6 +133,7 @@ type contender struct {
 	*broker.Broker
 	name string
 	s    *session
+	dir  string // of its data and its output
 }
 
 // launch starts a broker in a fresh directory and does not wait until it answers.
@@ -141,7 +142,7 @@ func (s *session) launch(ctx context.Context, name string) (*contender, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &contender{name: name, s: s}
+	c := &contender{name: name, s: s, dir: dir}
 	if name == apache {
 		c.Broker, err = broker.LaunchApache(ctx, broker.ApacheOptions{Jars: s.jars, Data: dir, Output: filepath.Join(dir, "output")})
 	} else {
@@ -153,12 +154,14 @@ func (s *session) launch(ctx context.Context, name string) (*contender, error) {
 	return c, nil
 }
 
-// start starts all brokers of the session and waits until they answer. The function that it returns ends them.
+// start starts all brokers of the session and waits until they answer. The function that it returns ends them and removes what they have written, so that the next
+// find room.
 func (s *session) start(ctx context.Context) ([]*contender, func(), error) {
 	var list []*contender
 	end := func() {
 		for _, c := range list {
 			_ = c.Kill()
+			_ = os.RemoveAll(c.dir) // else with the session's
 		}
 	}
 	for _, name := range s.names() {
