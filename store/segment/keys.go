@@ -224,24 +224,24 @@ func (r *recovery) openKeys() error {
 	m, ok := parseKeysMark(mark)
 	p.st.mark(m.seq)
 	void := r.m != nil && m.seq <= r.m.void
-	from := end // what Kafka wrote
+	// What looks as if Kafka wrote it may be ours, and have lost the names of its small files and of its index in a crash.
+	from := penstock.Offset(0)
 	switch {
 	case ok && !void:
 		from = min(m.upto, end)
-	case ok || r.keyed || !r.pointed && !r.foreign:
-		from = 0
-	case r.pointed:
+	case !ok && !r.keyed && r.pointed:
 		from = min(r.point.next, end) // nobody asked for an index when that was noted
 	}
 	from = max(from, p.segs[0].base)
-	if ok && from >= end {
+	beyond := ok && !void && m.upto > end // the log lost what lay below: what takes its place is not in the index
+	if ok && from >= end && !beyond {
 		return nil
 	}
 	if err := p.st.touch(); err != nil {
 		return err
 	}
-	if !ok && from > 0 {
-		// What lies before is not gone over at the next start either.
+	if !ok && from > 0 || beyond {
+		// What lies before is not gone over at the next start either, and what follows is.
 		first := keysMark{from, p.st.newMark()}
 		if err := x.Checkpoint(first.append(nil), nil); err != nil {
 			return err
