@@ -45,7 +45,7 @@ func (x *Index) Find(hash int32, from, to penstock.Timestamp, visit func(pos int
 	return nil
 }
 
-// Has reports whether a key was added: the same hash, position and second. It is for an owner who adds again what may be there.
+// Has reports whether a key was added: the same hash, position and second, in a file whose times reach to it. It is for an owner who adds again what may be there.
 func (x *Index) Has(k Key) (bool, error) {
 	hash := positive(k.Hash)
 	x.mu.Lock()
@@ -63,9 +63,10 @@ func (x *Index) Has(k Key) (bool, error) {
 // has looks into one file. A damaged one has nothing: it is made again, with the key.
 func (x *Index) has(f *file, hash int32, k *Key) (bool, error) {
 	x.mu.Lock()
-	h, damaged := f.head, f.damaged != nil
+	h, damaged, outside := f.head, f.damaged != nil, k.Time < f.oldest || k.Time > f.newest
 	x.mu.Unlock()
-	if h.count <= 1 || damaged || k.Position < h.beginPos || k.Position > h.endPos {
+	// What has the same second, and lies outside of the file's times, is another's: who looks for the key would pass over the file.
+	if h.count <= 1 || damaged || outside || k.Position < h.beginPos || k.Position > h.endPos {
 		return false, nil
 	}
 	r := reader{x: x, f: f}
