@@ -11,12 +11,14 @@ import (
 	"penstock/bench/strace"
 )
 
-// A broker has to look for a batch that no index entry names: where batches are as large as the distance of index entries there is
-// one for each, and a read of a segment file is a fault; where they are small the look-ups may read so small a share of the payload.
+// A broker has to look for a batch that no index entry names, and may read so small a share of the payload for it. Where batches are as large as the distance of
+// index entries there is an entry for each, but for the few smaller ones that a producer sends when it is held up. Payload itself is never read: all of it is
+// counted in what leaves by sendfile.
 const (
 	largeBatch  = 64 << 10
 	smallBatch  = 2 << 10
 	lookUpShare = 0.01
+	strayShare  = 0.001 // with large batches
 )
 
 // wholeAnswer is the size from which on every payload byte of an answer must leave by sendfile.
@@ -87,8 +89,8 @@ func syscalls(ctx context.Context, s *session) error {
 	out.set("batch: bytes that a producer sent at once to one partition, to all in turn; of messages, of 1 KiB each, such a run. a partition: bytes asked for")
 	out.set("payload: bytes of batches or messages that the client got, in answers of %d bytes and more; pieces: calls of sendfile, splice and read on the log", wholeAnswer)
 	out.set("written beside: heads of answers, and what was copied. queue reads: of the files that say where messages, or batches on a shared log, lie")
-	out.set("claim, layout segment: by sendfile = payload, no mapping of a file, no io_uring; batches of %d bytes: no read of a log file,", largeBatch)
-	out.set("  batches of %d bytes: look-ups between index entries read less than %g of the payload", smallBatch, lookUpShare)
+	out.set("claim, layout segment: by sendfile = payload, no mapping of a file, no io_uring; look-ups between index entries read at most")
+	out.set("  %g of the payload with batches of %d bytes, and %g with batches of %d; none for messages", strayShare, largeBatch, lookUpShare, smallBatch)
 	out.set("claim, layout commit: by sendfile, by splice and copied = payload: every byte once; no mapping, no io_uring. The shares are what is reported")
 	var strays []string
 	holds := true
@@ -216,8 +218,8 @@ func (row *syscallRow) judge() {
 		return
 	}
 	looked := int64(0)
-	if row.kind == kafkaKind && row.Batch < largeBatch {
-		looked = int64(lookUpShare * float64(payload))
+	if row.kind == kafkaKind {
+		looked = int64(choose(row.Batch < largeBatch, lookUpShare, strayShare) * float64(payload))
 	}
 	row.Holds = row.Holds && a.Sendfile.Bytes == payload && a.Splice.Calls == 0 && a.SegmentReads.Bytes <= looked
 }
